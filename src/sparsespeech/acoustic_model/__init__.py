@@ -1,0 +1,1 @@
+"""Float acoustic models in torch (the ``train`` extra)."""

@@ -1,0 +1,99 @@
+"""Transcribing many recordings, in this process or in several, in the order given."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsespeech.errors import SparseSpeechError
+from sparsespeech.recogniser import DecoderName, Recogniser, Transcription, load
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """Everything that a worker process needs to know."""
+
+    model: str
+    backend: str
+    decoder: DecoderName
+    beam_width: int
+    language_model: str | None  # path of an ARPA file
+    max_duration_s: float | None
+    allow_truncated: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One recording and its transcription, or the reason why there is none."""
+
+    path: Path
+    transcription: Transcription | None
+    failure: str = ""
+
+
+def transcribe_batch(paths: list[Path], settings: BatchSettings, jobs: int) -> Iterator[Outcome]:
+    """Outcomes in the order of ``paths``; an unusable recording does not stop the others.
+
+    Raises ModelFileError, BackendError, LanguageModelError or AlphabetMismatchError before the
+    first outcome.
+    """
+    worker = _Worker(settings)
+    if jobs == 1 or len(paths) == 1:
+        yield from map(worker.transcribe, paths)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of libraries
+    with ProcessPoolExecutor(
+        min(jobs, len(paths)), context, initializer=_start_worker, initargs=(settings,)
+    ) as pool:
+        try:
+            yield from pool.map(_transcribe_in_worker, paths)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Worker:
+    """A recogniser and how to use it."""
+
+    def __init__(self, settings: BatchSettings) -> None:
+        self._settings = settings
+        self._recogniser: Recogniser = load(settings.model, backend=settings.backend)
+        self._recogniser.decoder(
+            settings.decoder,
+            beam_width=settings.beam_width,
+            language_model=settings.language_model,
+        )
+
+    def transcribe(self, path: Path) -> Outcome:
+        settings = self._settings
+        try:
+            transcription = self._recogniser.transcribe(
+                path,
+                decoder=settings.decoder,
+                beam_width=settings.beam_width,
+                language_model=settings.language_model,
+                max_duration_s=settings.max_duration_s,
+                allow_truncated=settings.allow_truncated,
+            )
+        except SparseSpeechError as error:
+            return Outcome(path, None, str(error))
+        except MemoryError:
+            return Outcome(path, None, f"{path}: not enough memory; split the recording")
+        return Outcome(path, transcription)
+
+
+_worker: _Worker | None = None  # one a worker process
+
+
+def _start_worker(settings: BatchSettings) -> None:
+    global _worker
+    _worker = _Worker(settings)
+
+
+def _transcribe_in_worker(path: Path) -> Outcome:
+    if _worker is None:
+        raise RuntimeError("the worker process was not started by _start_worker")
+    return _worker.transcribe(path)

@@ -1,0 +1,106 @@
+"""``sparsespeech transcribe PATH...``: recordings in, text, JSON or subtitles out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparsespeech import atomic_file
+from sparsespeech.audio.finding import find_recordings
+from sparsespeech.cli.batch import BatchSettings, Outcome, transcribe_batch
+from sparsespeech.cli.default_model import default_model
+from sparsespeech.cli.failure import FAILURE_STATUS, print_failure, print_warning
+from sparsespeech.cli.stage_table import add_up, stage_table
+from sparsespeech.cli.transcription_formats import SUBTITLES, Format, json_list, text_line
+from sparsespeech.recogniser import DEFAULT_BEAM_WIDTH, DecoderName, Transcription
+
+
+def run(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Recordings, and folders of them.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model file, or name of a bundled model; default english-small."),
+    ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."
+        ),
+    ] = None,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 100.")] = None,
+    lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write to this file instead of stdout; for subtitles of several recordings: "
+            "to this folder."
+        ),
+    ] = None,
+    timing: Annotated[
+        bool,
+        typer.Option("--timing", help="Seconds of each stage: in JSON, else a table on stderr."),
+    ] = False,
+    max_duration: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="SECONDS",
+            help="Refuse longer recordings; default 600 for bidirectional models, else no limit.",
+        ),
+    ] = None,
+    allow_truncated: Annotated[
+        bool,
+        typer.Option("--allow-truncated", help="Transcribe what is there of truncated files."),
+    ] = False,
+    backend: Annotated[str, typer.Option(help="Executor: reference.")] = "reference",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+) -> None:
+    """Transcribe recordings of any common format, sample rate and channel count.
+
+    Folders are searched for recordings. A recording that cannot be used is reported and passed
+    over; the exit status is then 2.
+    """
+    settings = BatchSettings(
+        model=model or default_model(),
+        backend=backend,
+        decoder=_decoder_name(decoder, beam, lm),
+        beam_width=beam or DEFAULT_BEAM_WIDTH,
+        language_model=str(lm) if lm is not None else None,
+        max_duration_s=max_duration,
+        allow_truncated=allow_truncated,
+    )
+    recordings = find_recordings(paths)
+    sink = _Sink(format_, output, timing, recordings)
+    failures = 0
+    for outcome in _with_progress(recordings, settings, jobs):
+        if outcome.transcription is None:
+            print_failure(outcome.failure)
+            failures += 1
+        else:
+            _warn(outcome.path, outcome.transcription)
+            sink.accept(outcome.path, outcome.transcription)
+    sink.finish()
+    if failures:
+        raise typer.Exit(FAILURE_STATUS)
+
+
+def _decoder_name(decoder: str | None, beam: int | None, lm: Path | None) -> DecoderName:
+    if decoder == "beam" or (decoder is None and (beam is not None or lm is not None)):
+        return "beam"
+    if decoder not in (None, "greedy"):
+        raise typer.BadParameter(f"{decoder!r} is not greedy or beam", param_hint="--decoder")
+    if beam is not None or lm is not None:
+        raise typer.BadParameter("--beam and --lm need --decoder beam", param_hint="--decoder")
+    return "greedy"
+
+
+def _with_progress(
+    recordings: list[Path], settings: BatchSettings, jobs: int
+) -> list[Outcome]:
+    raise NotImplementedError

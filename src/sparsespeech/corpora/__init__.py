@@ -1,0 +1,1 @@
+"""Manifests of speech corpora: reading, building, synthesising, augmenting."""

@@ -1,0 +1,1 @@
+"""From logits to text: alphabet, greedy and beam search, n-gram language models."""

@@ -1,0 +1,88 @@
+"""Every error that sparsespeech raises on purpose.
+
+::
+
+    SparseSpeechError
+    ├── AudioError                  a recording that cannot be used
+    │   ├── AudioTruncatedError     the header declares more samples than the file holds
+    │   └── AudioTooLongError       longer than --max-duration
+    ├── ManifestError               a manifest or corpus folder that cannot be used
+    ├── SynthesisError              a speech synthesiser is missing or failed
+    ├── DownloadError               a corpus archive could not be fetched or is damaged
+    ├── RecipeError                 an unknown key or an impossible value in a recipe
+    ├── CheckpointError             a training checkpoint that cannot be read or written
+    ├── ConversionError             a network that the integer arithmetic cannot hold
+    ├── ModelFileError              a model file that is damaged or breaks a rule of format.md
+    ├── UnsupportedLayerError       an executor met a layer that it does not run
+    ├── AlphabetMismatchError       a language model and an acoustic model do not fit
+    ├── LanguageModelError          a language model file that cannot be read
+    ├── BackendError                an executor that does not exist or cannot run here
+    └── MissingDependencyError      an extra of the package is not installed
+
+Each message says what is wrong, where, what was found, what was expected and what to do next.
+The command line prints it as one line and exits with status 2.
+"""
+
+
+class SparseSpeechError(Exception):
+    """Base of all errors below; catch it to catch them all."""
+
+
+class AudioError(SparseSpeechError):
+    """A recording is missing, is not audio, is empty or holds unusable samples."""
+
+
+class AudioTruncatedError(AudioError):
+    """The header declares more samples than the file holds."""
+
+
+class AudioTooLongError(AudioError):
+    """A recording is longer than the stated limit."""
+
+
+class ManifestError(SparseSpeechError):
+    """A manifest line or a corpus folder is not usable."""
+
+
+class SynthesisError(SparseSpeechError):
+    """A speech synthesiser is missing or did not produce audio."""
+
+
+class DownloadError(SparseSpeechError):
+    """An archive could not be fetched, or its checksum differs."""
+
+
+class RecipeError(SparseSpeechError):
+    """A recipe holds an unknown key or an impossible value."""
+
+
+class CheckpointError(SparseSpeechError):
+    """A training checkpoint cannot be read or written."""
+
+
+class ConversionError(SparseSpeechError):
+    """A float network does not fit the ranges of the integer arithmetic."""
+
+
+class ModelFileError(SparseSpeechError):
+    """A model file is damaged or breaks a rule of ``model_file/format.md``."""
+
+
+class UnsupportedLayerError(SparseSpeechError):
+    """An executor does not run a layer of the model."""
+
+
+class AlphabetMismatchError(SparseSpeechError):
+    """A language model holds symbols that the acoustic model cannot write."""
+
+
+class LanguageModelError(SparseSpeechError):
+    """A language model file cannot be read."""
+
+
+class BackendError(SparseSpeechError):
+    """An executor does not exist or cannot run on this machine."""
+
+
+class MissingDependencyError(SparseSpeechError):
+    """An optional dependency is not installed."""

@@ -1,0 +1,34 @@
+"""Normalising, quantising and windowing feature frames (rule R12).
+
+Axes: T frames, F coefficients of a frame, N context frames on each side.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsespeech.model_file.model import InputQuantization
+
+
+def quantize_frames(frames: NDArray[np.float64], quantization: InputQuantization
+                    ) -> NDArray[np.uint8]:
+    """uint8[T, F]: ``clamp(floor((x - mean) / deviation / s + 0.5) + z, 0, 255)`` in float64."""
+    normalised = (frames - quantization.mean) / quantization.deviation
+    steps = np.floor(normalised / quantization.scale + 0.5) + quantization.zero_point
+    return np.clip(steps, 0, 255).astype(np.uint8)
+
+
+def context_windows(frames: NDArray[Any], context: int, padding: float) -> NDArray[Any]:
+    """Windows [T, (2 N + 1) F], oldest frame first, of frames [T, F] of any dtype.
+
+    Frames beyond the ends are ``padding``: the zero point z_x for uint8 frames, 0.0 for
+    normalised float frames.
+    """
+    count, width = frames.shape
+    padded = np.full((count + 2 * context, width), padding, dtype=frames.dtype)
+    padded[context : context + count] = frames
+    views = np.lib.stride_tricks.sliding_window_view(padded, 2 * context + 1, axis=0)
+    return np.ascontiguousarray(views.transpose(0, 2, 1)).reshape(count, -1)

@@ -1,0 +1,1 @@
+"""The model file: format (``format.md``), writer, reader and proofs."""

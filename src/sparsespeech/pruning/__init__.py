@@ -1,0 +1,1 @@
+"""Sparsity schedules and magnitude masks."""

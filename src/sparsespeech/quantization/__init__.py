@@ -1,0 +1,1 @@
+"""Calibration, fake-quantize and conversion to the integer model."""

@@ -1,0 +1,229 @@
+"""From a model file to text: the run flow in one class.
+
+Axes: N samples, T frames, W inputs of one window (494), V labels with the blank.
+
+``audio -> features -> uint8 windows -> executor -> logits -> log-softmax -> CTC decoder -> text``
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsespeech.audio.reading import read_audio
+from sparsespeech.audio.recording import SAMPLE_RATE_HZ, Recording, recording_from_array
+from sparsespeech.audio.silence import holds_no_speech
+from sparsespeech.backend import DEFAULT_BACKEND, load_backend
+from sparsespeech.decoding.alphabet import Alphabet
+from sparsespeech.decoding.beam_search import BeamSearchDecoder
+from sparsespeech.decoding.greedy import greedy_decode
+from sparsespeech.decoding.language_model import LanguageModel
+from sparsespeech.decoding.softmax import log_softmax
+from sparsespeech.decoding.transcript import Transcript, Word
+from sparsespeech.errors import UnsupportedLayerError
+from sparsespeech.features.context_window import context_windows, quantize_frames
+from sparsespeech.features.mfcc import MfccConfig, extract_mfcc
+from sparsespeech.model_file.lookup import resolve_model
+from sparsespeech.model_file.model import IntegerModel, OutputLayer
+from sparsespeech.model_file.reader import read_model
+
+BIDIRECTIONAL_LIMIT_S = 600.0  # a bidirectional model holds every frame until the last one
+DEFAULT_BEAM_WIDTH = 100
+END_TO_END = "end to end"
+DecoderName = Literal["greedy", "beam"]
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Seconds that one stage took, by the clock on the wall."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What was said in one recording.
+
+    ``timing`` holds the stages of the DeepSpeech2 accelerator paper's table: audio, features,
+    each layer, softmax, decoding and, last, end to end.
+    """
+
+    text: str
+    words: tuple[Word, ...]  # times in seconds of the recording, confidence in [0, 1]
+    duration_s: float
+    timing: tuple[StageTime, ...]
+    truncated: bool = False  # the file held less than it declared, and that was allowed
+    clipped_samples: int = 0  # samples beyond +-1
+
+
+def load(path_or_name: str | Path, *, backend: str = DEFAULT_BACKEND) -> Recogniser:
+    """Read a model file, or a bundled model by its name, and prepare it for ``backend``.
+
+    Raises ModelFileError, BackendError or UnsupportedLayerError.
+    """
+    return Recogniser(read_model(resolve_model(path_or_name)), backend=backend)
+
+
+class Recogniser:
+    """One model on one backend; keeps nothing of one recording for the next."""
+
+    def __init__(self, model: IntegerModel, *, backend: str = DEFAULT_BACKEND) -> None:
+        """Prepare ``model``; raises BackendError or UnsupportedLayerError."""
+        if model.activation_bits != 8:
+            raise UnsupportedLayerError(
+                f"the model has {model.activation_bits}-bit activations, transcription runs models "
+                "with 8; quantize the checkpoint to 8 bits"
+            )
+        self.model = model
+        self.backend = backend
+        self.features = MfccConfig.from_json(model.features)
+        self.alphabet = Alphabet(model.labels)
+        self._executor = load_backend(backend)(model)
+        self._logit_scale = _logit_scale(model)
+        self._decoders: dict[tuple[int, object], BeamSearchDecoder] = {}
+
+    @property
+    def default_max_duration_s(self) -> float | None:
+        """Longest recording taken unless told otherwise: 600 s if bidirectional, else no limit."""
+        return BIDIRECTIONAL_LIMIT_S if self.model.graph.bidirectional else None
+
+    def log_probabilities(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Log-probabilities float32[T, V] of samples [N] at the model's rate, full scale +-1.
+
+        No silence gate is applied; no samples give no frames.
+        """
+        return self._log_probabilities(samples, _StageClock())
+
+    def transcribe(
+        self,
+        audio: str | Path | NDArray[Any],
+        sample_rate_hz: int = SAMPLE_RATE_HZ,
+        *,
+        decoder: DecoderName = "greedy",
+        beam_width: int = DEFAULT_BEAM_WIDTH,
+        language_model: str | Path | LanguageModel | None = None,
+        max_duration_s: float | None = None,
+        allow_truncated: bool = False,
+    ) -> Transcription:
+        """Text of a recording: a path, or samples [N] or [N, C] at ``sample_rate_hz``.
+
+        ``language_model`` (an ARPA file, or one already read) needs ``decoder="beam"``.
+        ``max_duration_s`` None means :attr:`default_max_duration_s`. A recording without speech
+        (:mod:`sparsespeech.audio.silence`) has an empty text. Raises AudioError and its children,
+        LanguageModelError, AlphabetMismatchError, MissingDependencyError.
+        """
+        decode = self.decoder(decoder, beam_width=beam_width, language_model=language_model)
+        clock = _StageClock()
+        limit = self.default_max_duration_s if max_duration_s is None else max_duration_s
+        recording = self._record(audio, sample_rate_hz, limit, allow_truncated)
+        silent = holds_no_speech(recording.samples, recording.sample_rate_hz)
+        clock.lap("audio")
+        transcript = Transcript("", (), 0.0)
+        if not silent:
+            log_probabilities = self._log_probabilities(recording.samples, clock)
+            transcript = decode(log_probabilities)
+            clock.lap("decoding")
+        return Transcription(
+            text=transcript.text,
+            words=transcript.words,
+            duration_s=recording.duration_s,
+            timing=clock.stages(),
+            truncated=recording.truncated,
+            clipped_samples=recording.clipped_samples,
+        )
+
+    def decoder(
+        self,
+        name: DecoderName = "greedy",
+        *,
+        beam_width: int = DEFAULT_BEAM_WIDTH,
+        language_model: str | Path | LanguageModel | None = None,
+    ) -> Callable[[NDArray[np.float32]], Transcript]:
+        """A function from log-probabilities float32[T, V] to a transcript.
+
+        A beam search with its language model is built once and kept for the next call with the
+        same arguments. Raises LanguageModelError or AlphabetMismatchError, and ValueError for an
+        unknown name or for a language model without beam search.
+        """
+        if name == "greedy":
+            if language_model is not None:
+                raise ValueError("a language model needs decoder='beam', got decoder='greedy'")
+            return lambda scores: greedy_decode(
+                scores, self.alphabet, self.features.frame_duration_s
+            )
+        if name != "beam":
+            raise ValueError(f"decoder must be 'greedy' or 'beam', got {name!r}")
+        key = (beam_width, language_model)
+        if key not in self._decoders:
+            if isinstance(language_model, str | Path):
+                language_model = LanguageModel.read(Path(language_model))
+            self._decoders = {key: BeamSearchDecoder(self.alphabet, beam_width, language_model)}
+        return self._decoders[key].decode
+
+    def _record(
+        self,
+        audio: str | Path | NDArray[Any],
+        sample_rate_hz: int,
+        max_duration_s: float | None,
+        allow_truncated: bool,
+    ) -> Recording:
+        rate = self.features.sample_rate_hz
+        if isinstance(audio, str | Path):
+            return read_audio(
+                audio, rate, max_duration_s=max_duration_s, allow_truncated=allow_truncated
+            )
+        return recording_from_array(audio, sample_rate_hz, rate, max_duration_s=max_duration_s)
+
+    def _log_probabilities(
+        self, samples: NDArray[np.floating[Any]], clock: _StageClock
+    ) -> NDArray[np.float32]:
+        frames = extract_mfcc(samples, self.features)
+        quantized = quantize_frames(frames, self.model.input)
+        windows = context_windows(quantized, self.features.context, self.model.input.zero_point)
+        clock.lap("features")
+        logits, layer_times = self._executor.run_timed(windows)
+        clock.add(layer_times)
+        log_probabilities = log_softmax(logits, self._logit_scale)
+        clock.lap("softmax")
+        return log_probabilities
+
+
+class _StageClock:
+    """Times stages one after the other from its creation on."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._stages: list[StageTime] = []
+
+    def lap(self, stage: str) -> None:
+        """Give the time since the last stage to ``stage``."""
+        now = time.perf_counter()
+        self._stages.append(StageTime(stage, now - self._last))
+        self._last = now
+
+    def add(self, stages: list[tuple[str, float]]) -> None:
+        """Take stages that somebody else has timed up to now."""
+        self._stages += [StageTime(name, seconds) for name, seconds in stages]
+        self._last = time.perf_counter()
+
+    def stages(self) -> tuple[StageTime, ...]:
+        """All stages, and the time from the first to now as the last."""
+        whole = StageTime(END_TO_END, time.perf_counter() - self._start)
+        return (*self._stages, whole)
+
+
+def _logit_scale(model: IntegerModel) -> NDArray[np.float32]:
+    output = model.layers[-1]
+    if not isinstance(output, OutputLayer):
+        raise UnsupportedLayerError(
+            f"the last layer {output.name!r} is a {type(output).__name__}, "
+            "expected the output layer; convert the model again"
+        )
+    return output.scale

@@ -1,0 +1,1 @@
+"""Training and gradual pruning of acoustic models (the ``train`` extra)."""

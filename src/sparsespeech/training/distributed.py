@@ -1,0 +1,46 @@
+"""Data parallel training under ``torchrun``: every worker its batch, gradients averaged.
+
+Without ``torchrun`` there is one worker and nothing here does anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+@contextmanager
+def worker_group() -> Iterator[tuple[int, int]]:
+    """Yield (rank, workers); joins the process group that ``torchrun`` describes, if any."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0, 1
+        return
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+
+def average_gradients(parameters: Iterable[Tensor], workers: int) -> None:
+    """Replace all gradients by their mean over the workers, in one message."""
+    if workers == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= workers
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def barrier(workers: int) -> None:
+    """Wait for all workers."""
+    if workers > 1:
+        dist.barrier()
