@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 NATIVE := $(shell find native -name '*.cc' -o -name '*.h')
 # Sources are installed in editable form: only these files need another installation.
 INSTALL_INPUTS := pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
-PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test test-slow lint format clean
 .DELETE_ON_ERROR:

@@ -59,9 +59,21 @@ def random_integer_model(
     ``convolution`` puts a Conv2d first, whose channels are the frames of the context window.
     """
     features = MfccConfig(coefficients=coefficients, context=context)
-    graph = _graph(features, hidden, labels, convolution=convolution, lstm=Lstm(
-        "layer3", hidden, hidden, bidirectional, projection, peephole,
-        merge if bidirectional else "concatenate"))
+    graph = _graph(
+        features,
+        hidden,
+        labels,
+        convolution=convolution,
+        lstm=Lstm(
+            "layer3",
+            hidden,
+            hidden,
+            bidirectional,
+            projection,
+            peephole,
+            merge if bidirectional else "concatenate",
+        ),
+    )
     quantization = InputQuantization(
         mean=_frozen(rng.normal(0, 5, coefficients)),
         deviation=_frozen(rng.uniform(0.5, 20, coefficients)),
@@ -81,8 +93,9 @@ def random_integer_model(
     )
 
 
-def _graph(features: MfccConfig, hidden: int, labels: int, *, convolution: bool, lstm: Lstm
-           ) -> Graph:
+def _graph(
+    features: MfccConfig, hidden: int, labels: int, *, convolution: bool, lstm: Lstm
+) -> Graph:
     layers: list[Layer] = []
     width = features.inputs
     if convolution:
@@ -130,8 +143,15 @@ def row_sums(matrix: SparseMatrix) -> NDArray[np.int64]:
 class _LayerMaker:
     """Draws layers of one model; ``largest_input`` is the bound of an activation in R3 and R10."""
 
-    def __init__(self, rng: np.random.Generator, sparsity: float, input_zero_point: int, *,
-                 per_row: bool, wide: bool) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        sparsity: float,
+        input_zero_point: int,
+        *,
+        per_row: bool,
+        wide: bool,
+    ) -> None:
         self.rng = rng
         self.sparsity = sparsity
         self.input_zero_point = input_zero_point
@@ -152,8 +172,9 @@ class _LayerMaker:
             return LstmLayer(layer.name, forward, backward, layer.merge)
         weights = self._matrix(layer.outputs, layer.inputs)
         scales = self.rng.uniform(1e-5, 1e-3, layer.outputs if self.per_row else 1)
-        return OutputLayer(layer.name, weights, self._bias(weights),
-                           _frozen(scales.astype(np.float32)))
+        return OutputLayer(
+            layer.name, weights, self._bias(weights), _frozen(scales.astype(np.float32))
+        )
 
     def _linear(self, layer: Linear) -> LinearLayer:
         weights = self._matrix(layer.outputs, layer.inputs)
@@ -174,8 +195,15 @@ class _LayerMaker:
         patch = layer.input_channels * layer.kernel[0] * layer.kernel[1]
         linear = self._linear(Linear(layer.name, patch, layer.output_channels))
         return ConvolutionLayer(
-            layer.name, linear.weights, linear.bias, linear.requantize, self.input_zero_point,
-            linear.output_zero_point, linear.low, linear.high)
+            layer.name,
+            linear.weights,
+            linear.bias,
+            linear.requantize,
+            self.input_zero_point,
+            linear.output_zero_point,
+            linear.low,
+            linear.high,
+        )
 
     def _direction(self, layer: Lstm) -> LstmDirection:
         input_weights = self._matrix(4 * layer.cells, layer.inputs)
@@ -217,17 +245,20 @@ class _LayerMaker:
         spread = max(1000, spread // (2 * weights.shape[0]))
         return _frozen(self.rng.integers(-spread, spread + 1, weights.shape[0]))
 
-    def _requantizer(self, weights: SparseMatrix, bias: NDArray[np.int64], target: int
-                     ) -> Requantizer:
+    def _requantizer(
+        self, weights: SparseMatrix, bias: NDArray[np.int64], target: int
+    ) -> Requantizer:
         """Maps the accumulator's spread, estimated from its variance, to ``target``."""
         squares = float((weights.value.astype(np.float64) ** 2).sum()) / weights.shape[0]
         spread = math.sqrt(squares) * self.largest_input + float(np.abs(bias).mean())
-        return _nearest_requantizer(self.rng, spread, target,
-                                    weights.shape[0] if self.per_row else 1)
+        return _nearest_requantizer(
+            self.rng, spread, target, weights.shape[0] if self.per_row else 1
+        )
 
 
-def _nearest_requantizer(rng: np.random.Generator, spread: float, target: int, rows: int = 1
-                         ) -> Requantizer:
+def _nearest_requantizer(
+    rng: np.random.Generator, spread: float, target: int, rows: int = 1
+) -> Requantizer:
     multiplier = rng.integers(2**15, 2**16, rows)
     shift = np.round(np.log2(np.maximum(spread, 1.0) * multiplier / target)).astype(np.int64)
     return Requantizer(_frozen(multiplier), _frozen(np.clip(shift, 1, 47)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` atomically; raises OSError, leaving the old file, on failure."""
+    """Replace ``path`` by ``content`` atomically; on OSError the old file is left."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:

@@ -119,15 +119,23 @@ def _layer_from_json(item: dict[str, Any]) -> Layer:
         raise ModelFileError(f"graph layer {item!r} is incomplete: {error}") from None
 
 
-def deepspeech(hidden: int, *, bidirectional: bool = True, inputs: int = 494, labels: int = 29,
-               clip: float = 20.0) -> Graph:
+def deepspeech(
+    hidden: int,
+    *,
+    bidirectional: bool = True,
+    inputs: int = 494,
+    labels: int = 29,
+    clip: float = 20.0,
+) -> Graph:
     """DeepSpeech as in Table I of the MAU paper; ``hidden=2048`` gives its 122.75 M parameters."""
     directions = 2 if bidirectional else 1
-    return Graph((
-        Linear("layer1", inputs, hidden, clip),
-        Linear("layer2", hidden, hidden, clip),
-        Linear("layer3", hidden, 2 * hidden, clip),
-        Lstm("layer4", 2 * hidden, hidden, bidirectional),
-        Linear("layer5", directions * hidden, hidden, clip),
-        Output("layer6", hidden, labels),
-    ))
+    return Graph(
+        (
+            Linear("layer1", inputs, hidden, clip),
+            Linear("layer2", hidden, hidden, clip),
+            Linear("layer3", hidden, 2 * hidden, clip),
+            Lstm("layer4", 2 * hidden, hidden, bidirectional),
+            Linear("layer5", directions * hidden, hidden, clip),
+            Output("layer6", hidden, labels),
+        )
+    )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,7 @@ from sparsespeech.audio.recording import SAMPLE_RATE_HZ, Recording, recording_fr
 from sparsespeech.audio.silence import holds_no_speech
 from sparsespeech.backend import DEFAULT_BACKEND, load_backend
 from sparsespeech.decoding.alphabet import Alphabet
-from sparsespeech.decoding.beam_search import BeamSearchDecoder
 from sparsespeech.decoding.greedy import greedy_decode
-from sparsespeech.decoding.language_model import LanguageModel
 from sparsespeech.decoding.softmax import log_softmax
 from sparsespeech.decoding.transcript import Transcript, Word
 from sparsespeech.errors import UnsupportedLayerError
@@ -32,6 +30,10 @@ from sparsespeech.features.mfcc import MfccConfig, extract_mfcc
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.model import IntegerModel, OutputLayer
 from sparsespeech.model_file.reader import read_model
+
+if TYPE_CHECKING:  # imported when a beam search is asked for
+    from sparsespeech.decoding.beam_search import BeamSearchDecoder
+    from sparsespeech.decoding.language_model import LanguageModel
 
 BIDIRECTIONAL_LIMIT_S = 600.0  # a bidirectional model holds every frame until the last one
 DEFAULT_BEAM_WIDTH = 100
@@ -87,7 +89,7 @@ class Recogniser:
         self.alphabet = Alphabet(model.labels)
         self._executor = load_backend(backend)(model)
         self._logit_scale = _logit_scale(model)
-        self._decoders: dict[tuple[int, object], BeamSearchDecoder] = {}
+        self._beam_searches: dict[tuple[int, object], BeamSearchDecoder] = {}
 
     @property
     def default_max_duration_s(self) -> float | None:
@@ -161,11 +163,19 @@ class Recogniser:
         if name != "beam":
             raise ValueError(f"decoder must be 'greedy' or 'beam', got {name!r}")
         key = (beam_width, language_model)
-        if key not in self._decoders:
-            if isinstance(language_model, str | Path):
-                language_model = LanguageModel.read(Path(language_model))
-            self._decoders = {key: BeamSearchDecoder(self.alphabet, beam_width, language_model)}
-        return self._decoders[key].decode
+        if key not in self._beam_searches:
+            self._beam_searches = {key: self._beam_search(beam_width, language_model)}
+        return self._beam_searches[key].decode
+
+    def _beam_search(
+        self, beam_width: int, language_model: str | Path | LanguageModel | None
+    ) -> BeamSearchDecoder:
+        from sparsespeech.decoding.beam_search import BeamSearchDecoder
+        from sparsespeech.decoding.language_model import LanguageModel
+
+        if isinstance(language_model, str | Path):
+            language_model = LanguageModel.read_for(Path(language_model), self.alphabet)
+        return BeamSearchDecoder(self.alphabet, beam_width, language_model)
 
     def _record(
         self,

@@ -51,8 +51,9 @@ class DeepSpeech(nn.Module):
     ``layer4.directions.1.weight_hh`` (backward), ..., ``layer6.bias``.
     """
 
-    def __init__(self, graph: Graph, *, context: int, coefficients: int,
-                 dropout: float = 0.0) -> None:
+    def __init__(
+        self, graph: Graph, *, context: int, coefficients: int, dropout: float = 0.0
+    ) -> None:
         """Raise ValueError where the graph holds a layer that training does not know."""
         super().__init__()
         self.graph = graph

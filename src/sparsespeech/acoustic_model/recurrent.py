@@ -14,6 +14,7 @@ tanh(x) is computed as 2 sigmoid(2x) - 1: sigmoid is vectorised on CPUs where ta
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -46,22 +47,27 @@ class SaturatingLstm(nn.Module):
         """Raise ValueError for projections, peepholes and summed directions."""
         super().__init__()
         if layer.projection or layer.peephole or layer.merge != "concatenate":
-            raise ValueError(f"layer {layer.name}: training knows no projection, peephole or "
-                             f"summed directions yet, got {layer}")
+            raise ValueError(
+                f"layer {layer.name}: training knows no projection, peephole or "
+                f"summed directions yet, got {layer}"
+            )
         count = 2 if layer.bidirectional else 1
         self.directions = nn.ModuleList(
-            LstmDirection(layer.inputs, layer.cells) for _ in range(count))
+            LstmDirection(layer.inputs, layer.cells) for _ in range(count)
+        )
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """[T, B, D * H] of x [T, B, I]; zero beyond ``lengths`` (int64[B])."""
         directions = [d for d in self.directions if isinstance(d, LstmDirection)]
-        output: Tensor = _SaturatingLstmFunction.apply(
-            x, lengths,
+        function: Callable[..., Tensor] = _SaturatingLstmFunction.apply
+        return function(
+            x,
+            lengths,
             torch.stack([d.weight_ih for d in directions]),
             torch.stack([d.weight_hh for d in directions]),
             torch.stack([d.bias_ih + d.bias_hh for d in directions]),
-            _matrix_dtype(x))
-        return output
+            _matrix_dtype(x),
+        )
 
 
 def _matrix_dtype(x: Tensor) -> torch.dtype:
@@ -82,8 +88,15 @@ class _SaturatingLstmFunction(torch.autograd.Function):
     """Forward and backward of all directions; pointwise work in float32, products in ``dtype``."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, lengths: Tensor, weight_ih: Tensor, weight_hh: Tensor,
-                bias: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        lengths: Tensor,
+        weight_ih: Tensor,
+        weight_hh: Tensor,
+        bias: Tensor,
+        dtype: torch.dtype,
+    ) -> Tensor:
         steps, batch, inputs = x.shape
         count, rows, cells = weight_hh.shape
         x = x.to(dtype)
@@ -97,8 +110,10 @@ class _SaturatingLstmFunction(torch.autograd.Function):
         gates = gates.add_((bias * scale)[:, None, :]).contiguous()  # [T, D, B, 4H]
         recurrent = (weight_hh * scale[:, None]).to(dtype).transpose(1, 2).contiguous()
         shape = (steps, count, batch, cells)
-        cell, squashed = x.new_empty(shape, dtype=torch.float32), x.new_empty(
-            shape, dtype=torch.float32)
+        cell, squashed = (
+            x.new_empty(shape, dtype=torch.float32),
+            x.new_empty(shape, dtype=torch.float32),
+        )
         hidden = x.new_zeros((steps + 1, count, batch, cells), dtype=dtype)
         previous = torch.zeros(shape[1:], device=x.device)
         masks = _step_masks(lengths, steps, count)
@@ -131,8 +146,9 @@ class _SaturatingLstmFunction(torch.autograd.Function):
         steps, count, batch, cells = cell.shape
         grad = gradients[0].float().view(steps, batch, count, cells)
         both = [grad[:, :, 0], grad[:, :, 1].flip(0)] if count == 2 else [grad[:, :, 0]]
-        grad_gates = _gate_gradients(torch.stack(both, dim=1), weight_hh.to(dtype), gates, cell,
-                                     squashed, ctx.masks)
+        grad_gates = _gate_gradients(
+            torch.stack(both, dim=1), weight_hh.to(dtype), gates, cell, squashed, ctx.masks
+        )
         flat = grad_gates.transpose(0, 1).reshape(count, steps * batch, 4 * cells)
         before = hidden[:-1].transpose(0, 1).reshape(count, steps * batch, cells)
         transposed = flat.transpose(1, 2)
@@ -146,8 +162,14 @@ class _SaturatingLstmFunction(torch.autograd.Function):
         return grad_x, None, grad_weight_ih, grad_weight_hh, grad_bias, None
 
 
-def _gate_gradients(grad_hidden: Tensor, weight_hh: Tensor, gates: Tensor, cell: Tensor,
-                    squashed: Tensor, masks: list[Tensor | None]) -> Tensor:
+def _gate_gradients(
+    grad_hidden: Tensor,
+    weight_hh: Tensor,
+    gates: Tensor,
+    cell: Tensor,
+    squashed: Tensor,
+    masks: list[Tensor | None],
+) -> Tensor:
     """Gradients of the gate pre-activations [T, D, B, 4H] in the dtype of ``weight_hh``.
 
     Everything that does not depend on later steps is computed for all steps at once; the loop
@@ -156,8 +178,9 @@ def _gate_gradients(grad_hidden: Tensor, weight_hh: Tensor, gates: Tensor, cell:
     steps, count, batch, cells = cell.shape
     i, f, g, o = gates.view(steps, count, batch, 4, cells).unbind(dim=3)
     earlier = torch.cat((torch.zeros_like(cell[:1]), cell[:-1]))
-    slopes = torch.stack((g * i * (1 - i), earlier * f * (1 - f), i * (1 - g * g),
-                          squashed * o * (1 - o)), dim=3)  # [T, D, B, 4, H]
+    slopes = torch.stack(
+        (g * i * (1 - i), earlier * f * (1 - f), i * (1 - g * g), squashed * o * (1 - o)), dim=3
+    )  # [T, D, B, 4, H]
     through_cell = o * (1 - squashed * squashed)
     saturated = cell.abs() >= CELL_LIMIT
     open_cell = (~saturated).float() if bool(saturated.any()) else None

@@ -85,15 +85,12 @@ class _Worker:
         return Outcome(path, transcription)
 
 
-_worker: _Worker | None = None  # one a worker process
+_workers: list[_Worker] = []  # at most one: that of this worker process
 
 
 def _start_worker(settings: BatchSettings) -> None:
-    global _worker
-    _worker = _Worker(settings)
+    _workers.append(_Worker(settings))
 
 
 def _transcribe_in_worker(path: Path) -> Outcome:
-    if _worker is None:
-        raise RuntimeError("the worker process was not started by _start_worker")
-    return _worker.transcribe(path)
+    return _workers[0].transcribe(path)

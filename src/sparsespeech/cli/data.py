@@ -190,7 +190,7 @@ def synth(
     ] = None,
     exclude_text: Annotated[
         list[Path] | None,
-        typer.Option(help="Manifest whose sentences are not spoken again; repeatable."),
+        typer.Option(help="Manifest or text whose sentences are left out; repeatable."),
     ] = None,
     augmentation: Annotated[
         bool, typer.Option(help="Vary speed, pitch, room, noise and level.")
@@ -203,17 +203,14 @@ def synth(
     An interrupted run goes on with the same command. Voices are named synthesizer/voice/variant:
     flite/slt/1.06, festival/kal_diphone/0.94, espeak/en-us/f3.
     """
-    from sparsespeech.corpora.manifest import read_manifest
-    from sparsespeech.corpora.prompts import read_prompts
-    from sparsespeech.corpora.synthesis import SynthesisPlan, synthesize_corpus
+    from sparsespeech.corpora.prompts import read_excluded_texts, read_prompts
+    from sparsespeech.corpora.synthesis import synthesize_corpus
+    from sparsespeech.corpora.synthesis_plan import SynthesisPlan
     from sparsespeech.corpora.voices import select_voices
 
-    spoken = [
-        utterance.text for manifest in exclude_text or () for utterance in read_manifest(manifest)
-    ]
     plan = SynthesisPlan(
         output,
-        tuple(read_prompts(text, excluded_texts=spoken)),
+        tuple(read_prompts(text, excluded_texts=read_excluded_texts(exclude_text or ()))),
         tuple(select_voices(voices or (), exclude_voices or ())),
         seed,
         augmentation,

@@ -7,33 +7,55 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sparsespeech.model_file.lookup import resolve_model
+from sparsespeech.model_file.reader import read_model
+from sparsespeech.model_file.statistics import (
+    BANK_COLUMNS,
+    BANK_ROW_LIMIT,
+    LayerStatistics,
+    ModelStatistics,
+    model_statistics,
+)
+
+_FILE_WIDTH = 120  # characters, where the output is no terminal
 
 
 def run(
     model: Annotated[str, typer.Argument(help="Model file, model folder or bundled model name.")],
-    as_json: Annotated[bool, typer.Option(
-        "--json", help="Print the figures as one JSON object.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as one JSON object.")
+    ] = False,
 ) -> None:
     """Prove a model file and show what it holds.
 
     Parameters count the dense network with two bias vectors for each LSTM direction. Sparsity is
     over all weight matrices, biases excluded. A bank is 1024 columns of a matrix row.
     """
-    from sparsespeech.model_file.lookup import resolve_model
-    from sparsespeech.model_file.reader import read_model
-    from sparsespeech.model_file.statistics import model_statistics
-
     path = resolve_model(model)
     contents = read_model(path)
     statistics = model_statistics(contents)
     if as_json:
         typer.echo(json.dumps(_figures(statistics)))
         return
-    _print_tables(f"{path.name}: {contents.activation_bits}-bit activations, "
-                  f"{len(contents.labels)} symbols and blank", statistics)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    console.print(
+        f"{path.name}: {contents.activation_bits}-bit activations, "
+        f"{len(contents.labels)} symbols and the blank",
+        markup=False,
+        highlight=False,
+    )
+    console.print(_layer_table(statistics))
+    console.print(f"Nonzeros of a row within a bank of {BANK_COLUMNS} columns:", highlight=False)
+    console.print(_matrix_table(statistics))
 
 
-def _figures(statistics: Any) -> dict[str, Any]:
+def _figures(statistics: ModelStatistics) -> dict[str, Any]:
     """The JSON object: totals, then one entry a layer with its matrices."""
     return {
         **_totals(statistics),
@@ -42,51 +64,61 @@ def _figures(statistics: Any) -> dict[str, Any]:
                 "name": layer.name,
                 "kind": layer.kind,
                 **_totals(layer),
-                "matrices": [{**asdict(matrix), "sparsity": matrix.sparsity}
-                             for matrix in layer.matrices],
+                "matrices": [
+                    {**asdict(matrix), "sparsity": matrix.sparsity} for matrix in layer.matrices
+                ],
             }
             for layer in statistics.layers
         ],
     }
 
 
-def _totals(counted: Any) -> dict[str, Any]:
+def _totals(counted: ModelStatistics | LayerStatistics) -> dict[str, Any]:
     names = ("parameters", "nonzeros", "sparsity", "bytes_dense_float32", "bytes_stored")
     return {name: getattr(counted, name) for name in names}
 
 
-def _print_tables(title: str, statistics: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    layers = Table("layer", "kind", title=title, title_justify="left")
-    for heading in ("parameters", "nonzeros", "sparsity", "dense float32", "stored"):
-        layers.add_column(heading, justify="right")
+def _layer_table(statistics: ModelStatistics) -> Table:
+    table = _table("layer", "kind", "parameters", "nonzeros", "sparsity", "dense float32", "stored")
     for layer in statistics.layers:
-        layers.add_row(layer.name, layer.kind, *_cells(layer))
-    layers.add_section()
-    layers.add_row("total", "", *_cells(statistics))
+        table.add_row(layer.name, layer.kind, *_cells(layer))
+    table.add_section()
+    table.add_row("total", "", *_cells(statistics))
+    return table
 
-    matrices = Table("matrix", title="weight matrices; nonzeros of a row in a bank of 1024 columns",
-                     title_justify="left")
-    for heading in ("shape", "nonzeros", "sparsity", "scale", "mean", "largest", "above 64"):
-        matrices.add_column(heading, justify="right")
+
+def _cells(counted: ModelStatistics | LayerStatistics) -> tuple[str, ...]:
+    return (
+        f"{counted.parameters:,}",
+        f"{counted.nonzeros:,}",
+        f"{counted.sparsity:.2%}",
+        f"{counted.bytes_dense_float32 / 1e6:.3f} MB",
+        f"{counted.bytes_stored / 1e6:.3f} MB",
+    )
+
+
+def _matrix_table(statistics: ModelStatistics) -> Table:
+    table = _table(
+        "matrix", "shape", "nonzeros", "sparsity", "scale", "mean", "max", f">{BANK_ROW_LIMIT}"
+    )
     for matrix in (matrix for layer in statistics.layers for matrix in layer.matrices):
-        scale = "-" if matrix.weight_scale is None else f"{matrix.weight_scale:.3g}"
-        matrices.add_row(
-            matrix.name, f"{matrix.shape[0]} × {matrix.shape[1]}", f"{matrix.nonzeros:,}",
-            f"{matrix.sparsity:.2%}", scale, f"{matrix.banks.mean:.1f}",
-            f"{matrix.banks.largest}", f"{matrix.banks.above_limit}")
-
-    console = Console()
-    console.print(layers)
-    console.print(matrices)
-
-
-def _cells(counted: Any) -> tuple[str, ...]:
-    return (f"{counted.parameters:,}", f"{counted.nonzeros:,}", f"{counted.sparsity:.2%}",
-            _megabytes(counted.bytes_dense_float32), _megabytes(counted.bytes_stored))
+        table.add_row(
+            matrix.name,
+            f"{matrix.shape[0]}×{matrix.shape[1]}",
+            f"{matrix.nonzeros:,}",
+            f"{matrix.sparsity:.2%}",
+            "-" if matrix.weight_scale is None else f"{matrix.weight_scale:.3g}",
+            f"{matrix.banks.mean:.1f}",
+            f"{matrix.banks.largest}",
+            f"{matrix.banks.above_limit}",
+        )
+    return table
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.3f} MB"
+def _table(name: str, *headings: str) -> Table:
+    """A table whose names fold in narrow terminals and whose figures never do."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(name, overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "kind" else "right", no_wrap=True)
+    return table

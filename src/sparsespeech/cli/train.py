@@ -10,27 +10,40 @@ import typer
 
 def run(
     recipe: Annotated[str, typer.Argument(help="Recipe file (YAML) or bundled recipe name.")],
-    output: Annotated[Path | None, typer.Option(
-        help="Run folder for checkpoints and log; default runs/RECIPE-NAME.")] = None,
-    resume: Annotated[bool, typer.Option(
-        "--resume", help="Go on from the newest checkpoint of the run folder.")] = False,
-    set_key: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change one key, e.g. optimizer.steps=500.")] = None,
-    stop_after: Annotated[int | None, typer.Option(
-        min=1, help="End this session after that many steps of the whole run.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Run folder for checkpoints and log; default runs/RECIPE-NAME."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run folder.")
+    ] = False,
+    set_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one key, e.g. optimizer.steps=500."
+        ),
+    ] = None,
+    stop_after: Annotated[
+        int | None,
+        typer.Option(min=1, help="End this session after that many steps of the whole run."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")] = None,
-    tensorboard: Annotated[bool, typer.Option(
-        "--tensorboard", help="Also write TensorBoard logs into the run folder.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard logs into the run folder.")
+    ] = False,
 ) -> None:
     """Train a model; with ``torchrun`` several processes share each step."""
-    import torch
-
     from sparsespeech.training.loop import train
     from sparsespeech.training.recipe import load_recipe
 
-    if threads is not None:
-        torch.set_num_threads(threads)
     checked = load_recipe(recipe, set_key)
     folder = output or Path("runs") / checked.name
-    last = train(checked, folder, resume=resume, stop_after=stop_after, tensorboard=tensorboard)
+    last = train(
+        checked,
+        folder,
+        resume=resume,
+        stop_after=stop_after,
+        threads=threads,
+        tensorboard=tensorboard,
+    )
     typer.echo(f"checkpoint: {last}")

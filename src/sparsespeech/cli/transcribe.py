@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
-from sparsespeech import atomic_file
 from sparsespeech.audio.finding import find_recordings
 from sparsespeech.cli.batch import BatchSettings, Outcome, transcribe_batch
 from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure, print_warning
-from sparsespeech.cli.stage_table import add_up, stage_table
-from sparsespeech.cli.transcription_formats import SUBTITLES, Format, json_list, text_line
+from sparsespeech.cli.transcription_formats import Format
+from sparsespeech.cli.transcription_output import TranscriptionOutput
 from sparsespeech.recogniser import DEFAULT_BEAM_WIDTH, DecoderName, Transcription
 
 
@@ -76,9 +78,10 @@ def run(
         allow_truncated=allow_truncated,
     )
     recordings = find_recordings(paths)
-    sink = _Sink(format_, output, timing, recordings)
+    sink = TranscriptionOutput(format_, output, recordings, timing=timing)
     failures = 0
-    for outcome in _with_progress(recordings, settings, jobs):
+    outcomes = transcribe_batch(recordings, settings, jobs)
+    for outcome in _with_progress(outcomes, len(recordings)):
         if outcome.transcription is None:
             print_failure(outcome.failure)
             failures += 1
@@ -100,7 +103,22 @@ def _decoder_name(decoder: str | None, beam: int | None, lm: Path | None) -> Dec
     return "greedy"
 
 
-def _with_progress(
-    recordings: list[Path], settings: BatchSettings, jobs: int
-) -> list[Outcome]:
-    raise NotImplementedError
+def _with_progress(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
+    """The same outcomes, with a bar on stderr if that is a terminal and there are several."""
+    console = Console(stderr=True)
+    if count == 1 or not console.is_terminal:
+        yield from outcomes
+        return
+    # Without a terminal as stdout, text must reach the file or pipe that takes its place.
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task("transcribing", total=count)
+        for outcome in outcomes:
+            yield outcome
+            bar.advance(task)
+
+
+def _warn(path: Path, transcription: Transcription) -> None:
+    if transcription.truncated:
+        print_warning(f"{path}: is truncated; this is the text of what is there")
+    if transcription.clipped_samples:
+        print_warning(f"{path}: {transcription.clipped_samples} samples beyond +-1 were clipped")

@@ -20,7 +20,7 @@ class Format(StrEnum):
     VTT = "vtt"
 
 
-SUBTITLES = {Format.SRT: to_srt, Format.VTT: to_vtt}
+SUBTITLE_WRITERS = {Format.SRT: to_srt, Format.VTT: to_vtt}
 
 
 def text_line(path: Path, transcription: Transcription, *, named: bool) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.errors import ManifestError
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
@@ -52,6 +53,17 @@ def read_prompts(
                 seen.add(prompt.text)
                 prompts.append(prompt)
     return prompts
+
+
+def read_excluded_texts(paths: Iterable[Path]) -> set[str]:
+    """Texts of ``.jsonl`` manifests and of all usable sentences of other text files."""
+    texts: set[str] = set()
+    for path in paths:
+        if path.suffix == ".jsonl":
+            texts.update(utterance.text for utterance in read_manifest(path))
+        else:
+            texts.update(prompt.text for prompt in read_prompts([path], shortest=1, longest=1000))
+    return texts
 
 
 def make_prompt(sentence: str) -> Prompt | None:

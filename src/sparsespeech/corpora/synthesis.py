@@ -1,8 +1,8 @@
 """A corpus spoken by synthesizers, in LibriSpeech layout with a manifest.
 
-Utterance number n is a pure function of (seed, n, voices, prompts): prompt n of the seeded order,
-a drawn voice, rate, pitch and surroundings. The corpus is the shortest run n = 0, 1, ... that
-holds the hours asked for, so neither the number of processes nor an interruption changes a bit.
+Each utterance is a pure function of the plan and its number (:mod:`.synthesis_plan`). The corpus
+is the shortest run of numbers 0, 1, ... that holds the hours asked for, so neither the number of
+processes nor an interruption changes a bit.
 Each recording is written atomically; a recording that exists is not spoken again.
 
 ::
@@ -16,80 +16,38 @@ Each recording is written atomically; a recording that exists is not spoken agai
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import multiprocessing
+import multiprocessing.process
+import os
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from sparsespeech import atomic_file
 from sparsespeech.corpora import augmentation
 from sparsespeech.corpora.manifest import Utterance, write_manifest
-from sparsespeech.corpora.prompts import Prompt
+from sparsespeech.corpora.surroundings import place_in_surroundings
+from sparsespeech.corpora.synthesis_plan import SynthesisPlan, plan_utterances
 from sparsespeech.corpora.synthesizers import (
     SAMPLE_RATE_HZ,
     SpeechRequest,
     require_voices,
     speak,
 )
-from sparsespeech.corpora.voices import Voice, voice_probabilities
+from sparsespeech.corpora.voices import Voice
 from sparsespeech.errors import SynthesisError
 
-_FORMAT = 1
 _BATCH = 48  # utterances a task: long enough that starting festival costs little
-_UTTERANCES_PER_SESSION = 10000
 _SETTINGS_FILE = "corpus.json"
-
-
-@dataclass(frozen=True)
-class SynthesisPlan:
-    """All that a corpus depends on but its length; picklable for worker processes."""
-
-    folder: Path
-    prompts: tuple[Prompt, ...]
-    voices: tuple[Voice, ...]
-    seed: int
-    augmented: bool = True
-    split: str = "train"
-
-    def settings(self) -> dict[str, object]:
-        """What ``corpus.json`` records; two plans with equal settings make equal recordings."""
-        text = "\n".join(prompt.spoken for prompt in self.prompts)
-        return {
-            "format": _FORMAT,
-            "seed": self.seed,
-            "augmented": self.augmented,
-            "voices": [voice.name for voice in self.voices],
-            "prompts": len(self.prompts),
-            "prompts_sha256": hashlib.sha256(text.encode("utf-8")).hexdigest(),
-        }
-
-
-@dataclass(frozen=True)
-class PlannedUtterance:
-    """One utterance before it is spoken."""
-
-    number: int
-    prompt: Prompt
-    voice: Voice
-    rate: float
-    pitch: float
-
-    @property
-    def path(self) -> Path:
-        """Place of the recording below the corpus folder."""
-        session, index = divmod(self.number, _UTTERANCES_PER_SESSION)
-        speaker = self.voice.speaker
-        return Path(f"{speaker}/{session}/{speaker}-{session}-{index:04d}.flac")
 
 
 def synthesize_corpus(
@@ -131,51 +89,6 @@ def synthesize_corpus(
             f"add text files or ask for fewer hours (what was spoken is kept in {plan.folder})"
         )
     return _finish(plan, durations)
-
-
-def plan_utterances(plan: SynthesisPlan, first: int, count: int) -> list[PlannedUtterance]:
-    """Utterances ``first`` .. ``first + count - 1`` (fewer at the end of the prompts)."""
-    order = np.random.default_rng(plan.seed).permutation(len(plan.prompts))
-    probabilities = voice_probabilities(plan.voices)
-    planned = []
-    for number in range(first, min(first + count, len(order))):
-        rng = np.random.default_rng([plan.seed, number, 0])
-        voice = plan.voices[int(rng.choice(len(plan.voices), p=probabilities))]
-        rate = float(np.exp(rng.uniform(np.log(0.75), np.log(1.15))))
-        pitch = float(np.exp(rng.uniform(np.log(0.85), np.log(1.18))))
-        if not plan.augmented:
-            rate = pitch = 1.0
-        planned.append(
-            PlannedUtterance(number, plan.prompts[int(order[number])], voice, rate, pitch)
-        )
-    return planned
-
-
-def place_in_surroundings(
-    samples: NDArray[np.float32], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Random microphone, room, noise and level: about half of the utterances stay nearly clean."""
-    before, after = rng.integers(800, 4800, size=2)
-    samples = augmentation.pad_silence(augmentation.trim_silence(samples), int(before), int(after))
-    if rng.random() < 0.5:
-        samples = augmentation.change_timbre(samples, rng, depth_db=float(rng.uniform(1.0, 8.0)))
-    if rng.random() < 0.4:
-        samples = augmentation.reverberate(
-            samples,
-            rng,
-            reverberation_s=float(rng.uniform(0.1, 0.6)),
-            direct_to_reverberant_db=float(rng.uniform(0.0, 15.0)),
-        )
-    # Digital silence exists in no real recording, so the clean half gets a faint floor.
-    noisy = rng.random() < 0.5
-    kind = str(rng.choice(augmentation.NOISE_KINDS)) if noisy else "pink"
-    level_db = float(rng.uniform(5.0, 30.0)) if noisy else float(rng.uniform(35.0, 60.0))
-    samples = augmentation.add_noise(
-        samples, augmentation.make_noise(kind, len(samples), rng), level_db
-    )
-    target_db = float(rng.uniform(-32.0, -16.0))
-    present_db = 10.0 * np.log10(float(np.mean(samples.astype(np.float64) ** 2)))
-    return augmentation.limit_peak(augmentation.change_gain(samples, target_db - present_db))
 
 
 def _speak_batch(plan: SynthesisPlan, first: int) -> list[float]:
@@ -223,7 +136,7 @@ def _spoken_batches(plan: SynthesisPlan, jobs: int) -> Iterator[list[float]]:
             yield _speak_batch(plan, first)
         return
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(jobs, mp_context=context)
+    executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent)
     pending: list[Future[list[float]]] = []
     try:
         for first in starts:
@@ -241,11 +154,29 @@ def _spoken_batches(plan: SynthesisPlan, jobs: int) -> Iterator[list[float]]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent process, and end when it ends, even if it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def end_with(process: multiprocessing.process.BaseProcess) -> None:
+            process.join()
+            os._exit(1)
+
+        threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+
+
 def _prepare_folder(plan: SynthesisPlan) -> None:
     """Claim the folder for this plan, or check that it already belongs to it."""
     settings_path = plan.folder / _SETTINGS_FILE
     if settings_path.is_file():
-        found = json.loads(settings_path.read_text(encoding="utf-8"))
+        try:
+            found = json.loads(settings_path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise SynthesisError(f"{settings_path}: not a JSON object; choose another --output")
         expected = plan.settings()
         different = sorted(key for key in expected if found.get(key) != expected[key])
         if different:

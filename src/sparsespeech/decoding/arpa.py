@@ -10,13 +10,14 @@ millions of lines would take half a minute.
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,8 @@ def read_arpa(path: Path) -> NgramTables:
         with path.open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
-            return _Reader(path, cast(BinaryIO, stream)).read()
+            # GzipFile has no readlines of its own that is fast.
+            return _Reader(path, io.BufferedReader(cast(io.RawIOBase, stream), 1 << 20)).read()
     except (OSError, EOFError, zlib.error) as error:
         raise LanguageModelError(f"{path}: cannot read the language model: {error}") from None
 
@@ -109,7 +111,7 @@ class _Vocabulary(dict[bytes, int]):
 class _Reader:
     """One pass over the lines of an ARPA file, with the current line number for messages."""
 
-    def __init__(self, path: Path, stream: BinaryIO) -> None:
+    def __init__(self, path: Path, stream: io.BufferedReader) -> None:
         self._path = path
         self._stream = stream
         self._line = 0
@@ -209,17 +211,16 @@ class _Reader:
 
     def _parse_block(self, block: list[bytes], order: int) -> NgramTable:
         """Lines of ``probability word ... word [backoff]``; blank lines are skipped."""
-        rows = [row for line in block if (row := line.split())]
-        full = order + 2
-        for row in rows:
-            if len(row) == order + 1:
-                row.append(b"0")
-            elif len(row) != full:
-                raise self._locate(block, order)
-        tokens = list(itertools.chain.from_iterable(rows))
+        rows = [line for line in block if not line.isspace()]
+        tokens, full = b"".join(rows).split(), order + 2
+        if len(tokens) == len(rows) * (order + 1):  # no line has a back-off weight
+            full = order + 1
+        elif len(tokens) != len(rows) * full:  # some have
+            tokens = self._padded_tokens(block, order)
         try:
             probability = np.array(list(map(float, tokens[0::full])), np.float64)
-            backoff = np.array(list(map(float, tokens[order + 1::full])), np.float64)
+            backoff = (np.array(list(map(float, tokens[order + 1::full])), np.float64)
+                       if full > order + 1 else np.zeros(len(rows)))
         except ValueError:
             raise self._locate(block, order) from None
         if not (probability <= 0).all() or not (backoff < np.inf).all():  # NaN fails too
@@ -230,6 +231,16 @@ class _Reader:
             words[:, position] = list(map(index, tokens[1 + position::full]))
         return NgramTable(words, np.maximum(probability, LOG10_ZERO),
                           np.maximum(backoff, LOG10_ZERO))
+
+    def _padded_tokens(self, block: list[bytes], order: int) -> list[bytes]:
+        """Tokens with a back-off weight on every line."""
+        rows = [row for line in block if (row := line.split())]
+        for row in rows:
+            if len(row) == order + 1:
+                row.append(b"0")
+            elif len(row) != order + 2:
+                raise self._locate(block, order)
+        return list(itertools.chain.from_iterable(rows))
 
     def _locate(self, block: list[bytes], order: int) -> LanguageModelError:
         """The error of the first bad line of a block."""

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from sparsespeech.model_file.model import InputQuantization
 
 
-def quantize_frames(frames: NDArray[np.float64], quantization: InputQuantization
-                    ) -> NDArray[np.uint8]:
+def quantize_frames(
+    frames: NDArray[np.float64], quantization: InputQuantization
+) -> NDArray[np.uint8]:
     """uint8[T, F]: ``clamp(floor((x - mean) / deviation / s + 0.5) + z, 0, 255)`` in float64."""
     normalised = (frames - quantization.mean) / quantization.deviation
     steps = np.floor(normalised / quantization.scale + 0.5) + quantization.zero_point
-    return np.clip(steps, 0, 255).astype(np.uint8)
+    quantized: NDArray[np.uint8] = np.clip(steps, 0, 255).astype(np.uint8)
+    return quantized
 
 
 def context_windows(frames: NDArray[Any], context: int, padding: float) -> NDArray[Any]:
@@ -28,6 +30,8 @@ def context_windows(frames: NDArray[Any], context: int, padding: float) -> NDArr
     normalised float frames.
     """
     count, width = frames.shape
+    if count == 0:
+        return np.zeros((0, (2 * context + 1) * width), dtype=frames.dtype)
     padded = np.full((count + 2 * context, width), padding, dtype=frames.dtype)
     padded[context : context + count] = frames
     views = np.lib.stride_tricks.sliding_window_view(padded, 2 * context + 1, axis=0)

@@ -49,17 +49,21 @@ class MfccConfig:
     def __post_init__(self) -> None:
         """Raise ModelFileError for constants that no front end can have."""
         checks = {
-            "0 < stride <= window_length <= fft_length":
-                0 < self.stride <= self.window_length <= self.fft_length <= 2**16,
+            "0 < stride <= window_length <= fft_length": 0
+            < self.stride
+            <= self.window_length
+            <= self.fft_length
+            <= 2**16,
             "1 <= coefficients <= filters <= 256": 1 <= self.coefficients <= self.filters <= 256,
-            "0 <= lowest_hz < highest_hz <= sample_rate_hz / 2":
-                0 <= self.lowest_hz < self.highest_hz <= self.sample_rate_hz / 2,
+            "0 <= lowest_hz < highest_hz <= sample_rate_hz / 2": 0
+            <= self.lowest_hz
+            < self.highest_hz
+            <= self.sample_rate_hz / 2,
             "0 <= preemphasis < 1": 0 <= self.preemphasis < 1,
             "0 <= context <= 100": 0 <= self.context <= 100,
             "lifter >= 0": self.lifter >= 0,
             f"window in {get_args(WindowName)}": self.window in get_args(WindowName),
-            "first_coefficient is c0 or log_energy":
-                self.first_coefficient in ("c0", "log_energy"),
+            "first_coefficient is c0 or log_energy": self.first_coefficient in ("c0", "log_energy"),
         }
         broken = [rule for rule, holds in checks.items() if not holds]
         if broken:
@@ -91,12 +95,14 @@ class MfccConfig:
         expected = {field.name: type(field.default) for field in fields(cls)}
         given = {key: value for key, value in values.items() if key != "kind"}
         if values.get("kind") != "mfcc" or set(given) != set(expected):
-            raise ModelFileError(f"features must be kind 'mfcc' with keys {sorted(expected)}, "
-                                 f"got {sorted(values)}")
+            raise ModelFileError(
+                f"features must be kind 'mfcc' with keys {sorted(expected)}, got {sorted(values)}"
+            )
         for key, value in given.items():
             if type(value) is not expected[key]:
-                raise ModelFileError(f"feature constant {key} must be {expected[key].__name__}, "
-                                     f"got {value!r}")
+                raise ModelFileError(
+                    f"feature constant {key} must be {expected[key].__name__}, got {value!r}"
+                )
         return cls(**given)
 
 
@@ -149,7 +155,7 @@ class MfccExtractor:
         stride, length = self.config.stride, self.config.window_length
         windows = np.lib.stride_tricks.sliding_window_view(self._pending, length)
         frames = self._front_end.coefficients(windows[::stride][:count])
-        self._pending = self._pending[count * stride:]
+        self._pending = self._pending[count * stride :]
         self._emitted += count
         return frames
 
@@ -217,6 +223,7 @@ def mel_filter_bank(config: MfccConfig) -> Float64Array:
 
     Mel scale 2595 log10(1 + f / 700), as in HTK and in DeepSpeech's first front end.
     """
+
     def to_mel(hertz: float) -> float:
         return float(2595 * np.log10(1 + hertz / 700))
 

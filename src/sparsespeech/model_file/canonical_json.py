@@ -13,14 +13,15 @@ from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file import limits
 
 
-def dump(value: Any, *, sort_keys: bool = True) -> str:
-    """Canonical text of a plain JSON value; raises ModelFileError for anything else."""
+def dump(value: Any, where: str, *, sort_keys: bool = True) -> str:
+    """Canonical text of a plain JSON value; raises ModelFileError, naming ``where``, otherwise."""
     try:
-        text = json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False,
-                          allow_nan=False)
+        text = json.dumps(
+            value, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
         text.encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"facts of the model are not plain JSON: {error} (rule F4)") from None
+        raise ModelFileError(f"{where}: not plain JSON: {error} (rule F4)") from None
     return text
 
 
@@ -31,18 +32,21 @@ def load(text: str, where: str, *, sort_keys: bool = True) -> dict[str, Any]:
     nesting deeper than 16 and any spelling but the canonical one.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer,
-                           parse_constant=_constant)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant
+        )
         _check_depth(value, limits.JSON_DEPTH)
-        canonical = dump(value, sort_keys=sort_keys)
+        canonical = dump(value, where, sort_keys=sort_keys)
     except RecursionError:
-        raise ModelFileError(f"{where}: JSON nests deeper than {limits.JSON_DEPTH} "
-                             "(rule F4)") from None
+        raise ModelFileError(
+            f"{where}: JSON nests deeper than {limits.JSON_DEPTH} (rule F4)"
+        ) from None
     except ValueError as error:
         raise ModelFileError(f"{where}: {error} (rule F4)") from None
     if not isinstance(value, dict):
-        raise ModelFileError(f"{where}: must be a JSON object, got {type(value).__name__} "
-                             "(rule F4)")
+        raise ModelFileError(
+            f"{where}: must be a JSON object, got {type(value).__name__} (rule F4)"
+        )
     if canonical != text:
         difference = _first_difference(text, canonical)
         raise ModelFileError(f"{where}: is not canonical JSON: {difference} (rule F4)")
@@ -81,5 +85,7 @@ def _first_difference(text: str, canonical: str) -> str:
     same = 0
     while same < min(len(text), len(canonical)) and text[same] == canonical[same]:
         same += 1
-    return (f"character {same} starts {text[same:same + 12]!r}, "
-            f"expected {canonical[same:same + 12]!r}")
+    return (
+        f"character {same} starts {text[same : same + 12]!r}, "
+        f"expected {canonical[same : same + 12]!r}"
+    )

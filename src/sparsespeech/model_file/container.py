@@ -26,8 +26,16 @@ Tensors = dict[str, NDArray[Any]]
 
 DTYPES = {
     name: np.dtype(code)
-    for name, code in {"U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "I32": "<i4",
-                       "I64": "<i8", "F32": "<f4", "F64": "<f8"}.items()
+    for name, code in {
+        "U8": "u1",
+        "I8": "i1",
+        "U16": "<u2",
+        "I16": "<i2",
+        "I32": "<i4",
+        "I64": "<i8",
+        "F32": "<f4",
+        "F64": "<f8",
+    }.items()
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH_BYTES = 8
@@ -51,7 +59,7 @@ def serialise(container: Container) -> bytes:
     order = sorted(tensors, key=lambda name: _place(tensors[name].dtype, name))
     contents = {name: _little_endian(tensors[name]).tobytes() for name in order}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    manifest = canonical_json.dump({**container.manifest, _DIGESTS: digests})
+    manifest = canonical_json.dump({**container.manifest, _DIGESTS: digests}, "manifest")
     header: dict[str, Any] = {
         "__metadata__": {"header_sha256": _BLANK.decode(), "manifest": manifest}
     }
@@ -63,7 +71,7 @@ def serialise(container: Container) -> bytes:
             "data_offsets": [position, position + len(content)],
         }
         position += len(content)
-    text = canonical_json.dump(header, sort_keys=False).encode("utf-8")
+    text = canonical_json.dump(header, "header", sort_keys=False).encode("utf-8")
     return seal(text) + b"".join(contents.values())
 
 
@@ -84,11 +92,15 @@ def parse(content: bytes) -> Container:
     text, buffer = _split(content)
     header = canonical_json.load(text, "header", sort_keys=False)
     metadata = header.pop("__metadata__")  # present: the header starts with it
-    if (list(metadata) != ["header_sha256", "manifest"]
-            or len(metadata["header_sha256"]) != len(_BLANK)
-            or not isinstance(metadata["manifest"], str)):
-        raise ModelFileError("header: __metadata__ must hold 'header_sha256', 64 digits, and the "
-                             "text 'manifest' alone (rule F3)")
+    if (
+        list(metadata) != ["header_sha256", "manifest"]
+        or len(metadata["header_sha256"]) != len(_BLANK)
+        or not isinstance(metadata["manifest"], str)
+    ):
+        raise ModelFileError(
+            "header: __metadata__ must hold 'header_sha256', 64 digits, and the "
+            "text 'manifest' alone (rule F3)"
+        )
     tensors = _tensor_views(header, buffer)
     manifest = canonical_json.load(metadata["manifest"], "manifest")
     _check_digests(manifest.pop(_DIGESTS, None), tensors)
@@ -112,25 +124,33 @@ def _header_digest(block: bytes | bytearray) -> bytes:
 
 def _split(content: bytes) -> tuple[str, memoryview]:
     """Header text without padding, and the buffer; proves rules F2 and F3."""
+    if content[_LENGTH_BYTES : _DIGEST.start] != _START:
+        raise ModelFileError(
+            f"header: does not start with {_START.decode()}; this is no sparsespeech model file, "
+            "or it is damaged (rule F3)"
+        )
     length = int.from_bytes(content[:_LENGTH_BYTES], "little")
     end = _LENGTH_BYTES + length
-    if len(content) < _DIGEST.stop or not _DIGEST.stop <= end <= len(content):
-        raise ModelFileError(f"header: declares {length} bytes, the file holds {len(content)} in "
-                             f"all; {_DAMAGED} (rule F2)")
+    if not _DIGEST.stop <= end <= len(content):
+        raise ModelFileError(
+            f"header: declares {length} bytes, the file holds {len(content)} in all; {_DAMAGED} "
+            "(rule F2)"
+        )
     if length > limits.HEADER_BYTES or length % _LENGTH_BYTES:
-        raise ModelFileError(f"header: length {length} must be a multiple of {_LENGTH_BYTES}, at "
-                             f"most {limits.HEADER_BYTES} (rule F2)")
+        raise ModelFileError(
+            f"header: length {length} must be a multiple of {_LENGTH_BYTES}, at most "
+            f"{limits.HEADER_BYTES} (rule F2)"
+        )
     block = content[:end]
-    if block[_LENGTH_BYTES : _DIGEST.start] != _START:
-        raise ModelFileError(f"header: does not start with {_START.decode()}; this is no "
-                             "sparsespeech model file, or it is damaged (rule F3)")
     if block[_DIGEST] != _header_digest(block):
         raise ModelFileError(f"header: SHA-256 differs from header_sha256; {_DAMAGED} (rule F3)")
     header = block[_LENGTH_BYTES:]
     text = header.rstrip(b" ")
     if len(header) - len(text) >= _LENGTH_BYTES:
-        raise ModelFileError(f"header: padded with {len(header) - len(text)} spaces, at most "
-                             f"{_LENGTH_BYTES - 1} are needed (rule F2)")
+        raise ModelFileError(
+            f"header: padded with {len(header) - len(text)} spaces, at most "
+            f"{_LENGTH_BYTES - 1} are needed (rule F2)"
+        )
     try:
         return text.decode("utf-8"), memoryview(content)[end:]
     except UnicodeDecodeError as error:
@@ -147,40 +167,51 @@ def _tensor_views(header: dict[str, Any], buffer: memoryview) -> Tensors:
         dtype, shape, begin, end = _directory_entry(where, entry)
         if begin != position:
             flaw = "overlaps the tensor before it" if begin < position else "leaves a hole"
-            raise ModelFileError(f"{where}: begins at {begin}, expected {position}: it {flaw} "
-                                 "(rule F5)")
+            raise ModelFileError(
+                f"{where}: begins at {begin}, expected {position}: it {flaw} (rule F5)"
+            )
         if end - begin != dtype.itemsize * math.prod(shape):
-            raise ModelFileError(f"{where}: {_NAMES[dtype]}{shape} takes "
-                                 f"{dtype.itemsize * math.prod(shape)} bytes, data_offsets span "
-                                 f"{end - begin} (rule F5)")
+            raise ModelFileError(
+                f"{where}: {_NAMES[dtype]}{shape} takes "
+                f"{dtype.itemsize * math.prod(shape)} bytes, data_offsets span "
+                f"{end - begin} (rule F5)"
+            )
         if end > len(buffer):
-            raise ModelFileError(f"{where}: ends at {end}, but {len(buffer)} bytes follow the "
-                                 "header; the file is cut short (rule F5)")
+            raise ModelFileError(
+                f"{where}: ends at {end}, but {len(buffer)} bytes follow the "
+                "header; the file is cut short (rule F5)"
+            )
         if _place(dtype, name) <= place:
-            raise ModelFileError(f"{where}: out of order; wide elements first, then by name "
-                                 "(rule F5)")
+            raise ModelFileError(
+                f"{where}: out of order; wide elements first, then by name (rule F5)"
+            )
         tensors[name] = np.frombuffer(buffer[begin:end], dtype=dtype).reshape(shape)
         position, place = end, _place(dtype, name)
     if position != len(buffer):
-        raise ModelFileError(f"file: {len(buffer) - position} bytes follow the last tensor "
-                             "(rule F5)")
+        raise ModelFileError(
+            f"file: {len(buffer) - position} bytes follow the last tensor (rule F5)"
+        )
     return tensors
 
 
 def _directory_entry(where: str, entry: Any) -> tuple[np.dtype[Any], list[int], int, int]:
     if not isinstance(entry, dict) or list(entry) != ["dtype", "shape", "data_offsets"]:
-        raise ModelFileError(f"{where}: must be an object of dtype, shape, data_offsets "
-                             "in this order (rule F5)")
+        raise ModelFileError(
+            f"{where}: must be an object of dtype, shape, data_offsets in this order (rule F5)"
+        )
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
-        raise ModelFileError(f"{where}: dtype {str(entry['dtype'])[:20]!r} is not one of "
-                             f"{sorted(DTYPES)} (rule F5)")
+        raise ModelFileError(
+            f"{where}: dtype {str(entry['dtype'])[:20]!r} is not one of {sorted(DTYPES)} (rule F5)"
+        )
     if not _are_counts(shape) or len(shape) not in (1, 2):
-        raise ModelFileError(f"{where}: shape {str(shape)[:60]} must be one or two counts "
-                             "(rule F5)")
+        raise ModelFileError(
+            f"{where}: shape {str(shape)[:60]} must be one or two counts (rule F5)"
+        )
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise ModelFileError(f"{where}: data_offsets {str(offsets)[:60]} must be a begin and an "
-                             "end (rule F5)")
+        raise ModelFileError(
+            f"{where}: data_offsets {str(offsets)[:60]} must be a begin and an end (rule F5)"
+        )
     return DTYPES[entry["dtype"]], shape, offsets[0], offsets[1]
 
 
@@ -196,5 +227,6 @@ def _check_digests(digests: Any, tensors: Tensors) -> None:
         raise ModelFileError("manifest: 'digests' must name each tensor of the file once (rule F6)")
     for name, tensor in tensors.items():
         if hashlib.sha256(tensor.data).hexdigest() != digests[name]:
-            raise ModelFileError(f"tensor {name[:80]!r}: SHA-256 differs from the manifest; "
-                                 f"{_DAMAGED} (rule F6)")
+            raise ModelFileError(
+                f"tensor {name[:80]!r}: SHA-256 differs from the manifest; {_DAMAGED} (rule F6)"
+            )

@@ -33,5 +33,7 @@ def resolve_model(name_or_path: str | os.PathLike[str]) -> Path:
     if os.path.isfile(path):
         return path
     names = ", ".join(bundled) or "none"
-    raise ModelFileError(f"{path}: no such model file; give a {SUFFIX} file, a folder with a "
-                         f"{MODEL_FILE_NAME}, or the name of a bundled model ({names})")
+    raise ModelFileError(
+        f"{path}: no such model file; give a {SUFFIX} file, a folder with a "
+        f"{MODEL_FILE_NAME}, or the name of a bundled model ({names})"
+    )

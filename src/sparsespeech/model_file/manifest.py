@@ -1,7 +1,7 @@
 """The manifest: everything in a model file that is not a tensor, as one JSON object.
 
-The reader checks keys and JSON types here (rules F7 to F12); the values are proved together with
-the tensors in ``validate.py``.
+The reader proves rules F7 to F12 here; zero points and clamps are proved with the tensors in
+``validate.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from sparsespeech.errors import ModelFileError
 from sparsespeech.graph import Conv2d, Graph, Layer, Linear, Lstm
 from sparsespeech.model_file import limits
+from sparsespeech.model_file.graph_rules import prove_graph
 from sparsespeech.model_file.model import (
     ConvolutionLayer,
     IntegerLayer,
@@ -61,27 +62,56 @@ def build_manifest(model: IntegerModel) -> dict[str, Any]:
 def parse_manifest(values: dict[str, Any]) -> Manifest:
     """Inverse of :func:`build_manifest`; raises ModelFileError naming the entry and the rule."""
     if values.get("format") != FORMAT:
-        raise ModelFileError(f"manifest: 'format' must be {FORMAT!r}, got "
-                             f"{_shown(values.get('format'))} (rule F7)")
+        raise ModelFileError(
+            f"manifest: 'format' must be {FORMAT!r}, got {_shown(values.get('format'))} (rule F7)"
+        )
     if values.get("format_version") != FORMAT_VERSION:
         raise ModelFileError(
             f"manifest: format_version {_shown(values.get('format_version'))} is unknown, this "
-            f"release reads {FORMAT_VERSION}; upgrade sparsespeech (rule F7)")
-    _check_keys("manifest", values, {"format": _is_text, "format_version": _is_integer,
-                                     "graph": _is_list, "alphabet": _is_list,
-                                     "features": _is_object, "quantization": _is_object,
-                                     "training": _is_facts}, "F7")
+            f"release reads {FORMAT_VERSION}; upgrade sparsespeech (rule F7)"
+        )
+    _check_keys(
+        "manifest",
+        values,
+        {
+            "format": _is_text,
+            "format_version": _is_integer,
+            "graph": _is_list,
+            "alphabet": _is_list,
+            "features": _is_object,
+            "quantization": _is_object,
+            "training": _is_anything,
+        },
+        "F7",
+    )
     quantization = values["quantization"]
-    _check_keys("quantization", quantization, {"activation_bits": _is_integer,
-                                               "input_zero_point": _is_integer,
-                                               "layers": _is_object, "facts": _is_facts}, "F11")
+    _check_keys(
+        "quantization",
+        quantization,
+        {
+            "activation_bits": _is_integer,
+            "input_zero_point": _is_integer,
+            "layers": _is_object,
+            "facts": _is_anything,
+        },
+        "F11",
+    )
+    for where, facts in (
+        ("training", values["training"]),
+        ("quantization facts", quantization["facts"]),
+    ):
+        if facts is not None and not isinstance(facts, dict):
+            raise ModelFileError(
+                f"{where}: must be an object or null, got {_shown(facts)} (rule F12)"
+            )
     if not all(isinstance(label, str) for label in values["alphabet"]):
         raise ModelFileError("alphabet: every symbol must be a text (rule F9)")
-    graph = _parse_graph(values["graph"])
+    graph, labels = _parse_graph(values["graph"]), tuple(values["alphabet"])
+    prove_graph(graph, labels, values["features"])
     _check_layer_integers(graph, quantization["layers"])
     return Manifest(
         graph=graph,
-        labels=tuple(values["alphabet"]),
+        labels=labels,
         features=values["features"],
         activation_bits=quantization["activation_bits"],
         input_zero_point=quantization["input_zero_point"],
@@ -95,8 +125,12 @@ def _integers_of(layer: IntegerLayer) -> dict[str, int]:
     if isinstance(layer, LinearLayer):
         return {"output_zero_point": layer.output_zero_point, "low": layer.low, "high": layer.high}
     if isinstance(layer, ConvolutionLayer):
-        return {"input_zero_point": layer.input_zero_point,
-                "output_zero_point": layer.output_zero_point, "low": layer.low, "high": layer.high}
+        return {
+            "input_zero_point": layer.input_zero_point,
+            "output_zero_point": layer.output_zero_point,
+            "low": layer.low,
+            "high": layer.high,
+        }
     if isinstance(layer, LstmLayer) and layer.forward.projection is not None:
         return {"output_zero_point": layer.forward.projection.output_zero_point}
     return {}
@@ -117,41 +151,50 @@ def _check_layer_integers(graph: Graph, layers: dict[str, Any]) -> None:
     expected = {layer.name: _integer_names(layer) for layer in graph.layers}
     expected = {name: keys for name, keys in expected.items() if keys}
     if set(layers) != set(expected):
-        raise ModelFileError(f"quantization: 'layers' must name {sorted(expected)}, got "
-                             f"{_shown(sorted(layers))} (rule F11)")
+        raise ModelFileError(
+            f"quantization: 'layers' must name {sorted(expected)}, got "
+            f"{_shown(sorted(layers))} (rule F11)"
+        )
     for name, keys in expected.items():
         if not isinstance(layers[name], dict):
             raise ModelFileError(f"quantization of {name!r}: must be an object (rule F11)")
-        _check_keys(f"quantization of {name!r}", layers[name], dict.fromkeys(keys, _is_integer),
-                    "F11")
+        _check_keys(
+            f"quantization of {name!r}", layers[name], dict.fromkeys(keys, _is_integer), "F11"
+        )
 
 
 def _parse_graph(items: list[Any]) -> Graph:
-    """Rule F8, part one: kinds, keys and JSON types; ``validate_graph`` proves the values."""
+    """Rule F8, part one: kinds, keys and JSON types; ``prove_graph`` proves the values."""
     if not 1 <= len(items) <= limits.LAYERS:
-        raise ModelFileError(f"graph: must hold 1 to {limits.LAYERS} layers, got {len(items)} "
-                             "(rule F8)")
+        raise ModelFileError(
+            f"graph: must hold 1 to {limits.LAYERS} layers, got {len(items)} (rule F8)"
+        )
     for number, item in enumerate(items):
         where = f"graph layer {number}"
         if not isinstance(item, dict) or not isinstance(item.get("kind"), str):
             raise ModelFileError(f"{where}: must be an object with a text 'kind' (rule F8)")
         if item["kind"] not in _GRAPH_FIELDS:
-            raise ModelFileError(f"{where}: kind {_shown(item['kind'])} is unknown; known: "
-                                 f"{sorted(_GRAPH_FIELDS)} (rule F8)")
+            raise ModelFileError(
+                f"{where}: kind {_shown(item['kind'])} is unknown; known: "
+                f"{sorted(_GRAPH_FIELDS)} (rule F8)"
+            )
         _check_keys(where, item, {"kind": _is_text, **_GRAPH_FIELDS[item["kind"]]}, "F8")
     return Graph.from_json(items)
 
 
-def _check_keys(where: str, values: dict[str, Any], expected: dict[str, Callable[[Any], bool]],
-                rule: str) -> None:
+def _check_keys(
+    where: str, values: dict[str, Any], expected: dict[str, Callable[[Any], bool]], rule: str
+) -> None:
     if set(values) != set(expected):
-        raise ModelFileError(f"{where}: keys must be {sorted(expected)}, got "
-                             f"{_shown(sorted(values))} (rule {rule})")
+        raise ModelFileError(
+            f"{where}: keys must be {sorted(expected)}, got {_shown(sorted(values))} (rule {rule})"
+        )
     for key, has_type in expected.items():
         if not has_type(values[key]):
             kind = has_type.__name__.removeprefix("_is_").replace("_", " ")
-            raise ModelFileError(f"{where}: {key!r} must be of type {kind}, got "
-                                 f"{_shown(values[key])} (rule {rule})")
+            raise ModelFileError(
+                f"{where}: {key!r} must be of type {kind}, got {_shown(values[key])} (rule {rule})"
+            )
 
 
 def _shown(value: Any) -> str:
@@ -184,8 +227,8 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _is_facts(value: Any) -> bool:
-    return value is None or isinstance(value, dict)
+def _is_anything(value: Any) -> bool:
+    return True
 
 
 def _is_integer_or_null(value: Any) -> bool:
@@ -197,13 +240,24 @@ def _is_pair_of_integers(value: Any) -> bool:
 
 
 _GRAPH_FIELDS: dict[str, dict[str, Callable[[Any], bool]]] = {
-    "linear": {"name": _is_text, "inputs": _is_integer, "outputs": _is_integer,
-               "clip": _is_number},
-    "lstm": {"name": _is_text, "inputs": _is_integer, "cells": _is_integer,
-             "bidirectional": _is_boolean, "projection": _is_integer_or_null,
-             "peephole": _is_boolean, "merge": _is_text},
-    "conv2d": {"name": _is_text, "input_channels": _is_integer, "output_channels": _is_integer,
-               "kernel": _is_pair_of_integers, "stride": _is_pair_of_integers,
-               "padding": _is_pair_of_integers, "clip": _is_number},
+    "linear": {"name": _is_text, "inputs": _is_integer, "outputs": _is_integer, "clip": _is_number},
+    "lstm": {
+        "name": _is_text,
+        "inputs": _is_integer,
+        "cells": _is_integer,
+        "bidirectional": _is_boolean,
+        "projection": _is_integer_or_null,
+        "peephole": _is_boolean,
+        "merge": _is_text,
+    },
+    "conv2d": {
+        "name": _is_text,
+        "input_channels": _is_integer,
+        "output_channels": _is_integer,
+        "kernel": _is_pair_of_integers,
+        "stride": _is_pair_of_integers,
+        "padding": _is_pair_of_integers,
+        "clip": _is_number,
+    },
     "output": {"name": _is_text, "inputs": _is_integer, "outputs": _is_integer},
 }

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file import container, limits
-from sparsespeech.model_file.graph_rules import prove_graph
 from sparsespeech.model_file.lookup import MODEL_FILE_NAME
 from sparsespeech.model_file.manifest import parse_manifest
 from sparsespeech.model_file.model import IntegerModel
@@ -43,7 +42,6 @@ def decode_model(content: bytes) -> IntegerModel:
     """The model in the bytes of a file; raises ModelFileError naming tensor and rule."""
     parsed = container.parse(content)
     manifest = parse_manifest(parsed.manifest)
-    prove_graph(manifest.graph, manifest.labels, manifest.features)
     model = model_from_tensors(manifest, parsed.tensors)
     validate_model(model)
     return model
@@ -56,8 +54,9 @@ def _content(file: Path) -> bytes:
         if not stat.S_ISREG(facts.st_mode):
             raise ModelFileError("is not a regular file (rule F1)")
         if facts.st_size > limits.FILE_BYTES:
-            raise ModelFileError(f"holds {facts.st_size} bytes, at most {limits.FILE_BYTES} are "
-                                 "allowed (rule F1)")
+            raise ModelFileError(
+                f"holds {facts.st_size} bytes, at most {limits.FILE_BYTES} are allowed (rule F1)"
+            )
         with file.open("rb") as stream:
             content = stream.read(facts.st_size + 1)
     except OSError as error:

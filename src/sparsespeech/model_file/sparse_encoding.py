@@ -46,12 +46,16 @@ def decode_gaps(
     row_start = np.zeros(counts.size + 1, dtype=np.int64)
     np.cumsum(counts, dtype=np.int64, out=row_start[1:])
     if row_start[-1] != nonzeros:
-        raise ModelFileError(f"tensor '{name}.row_nonzeros': counts add up to {row_start[-1]}, "
-                             f"but '{name}.values' holds {nonzeros} (rule F14)")
+        raise ModelFileError(
+            f"tensor '{name}.row_nonzeros': counts add up to {row_start[-1]}, "
+            f"but '{name}.values' holds {nonzeros} (rule F14)"
+        )
     landing = np.flatnonzero(gaps != ESCAPE)
     if landing.size != nonzeros:
-        raise ModelFileError(f"tensor '{name}.gaps': lands on {landing.size} nonzeros, "
-                             f"but '{name}.values' holds {nonzeros} (rule F14)")
+        raise ModelFileError(
+            f"tensor '{name}.gaps': lands on {landing.size} nonzeros, "
+            f"but '{name}.values' holds {nonzeros} (rule F14)"
+        )
     if gaps.size and gaps[-1] == ESCAPE:
         raise ModelFileError(f"tensor '{name}.gaps': bytes follow the last nonzero (rule F14)")
     column = np.empty(nonzeros, dtype=np.int32)
@@ -60,14 +64,18 @@ def decode_gaps(
         if start == stop:
             continue
         first_byte = int(landing[start - 1]) + 1 if start else 0
-        block = _block_columns(gaps[first_byte : int(landing[stop - 1]) + 1],
-                               landing[start:stop] - first_byte,
-                               row_start[first_row : last_row + 1] - start)
+        block = _block_columns(
+            gaps[first_byte : int(landing[stop - 1]) + 1],
+            landing[start:stop] - first_byte,
+            row_start[first_row : last_row + 1] - start,
+        )
         beyond = np.flatnonzero(block >= columns)
         if beyond.size:
             row = int(np.searchsorted(row_start, start + beyond[0], side="right")) - 1
-            raise ModelFileError(f"tensor '{name}.gaps': row {row} reaches column "
-                                 f"{block[beyond[0]]} of {columns} (rule F14)")
+            raise ModelFileError(
+                f"tensor '{name}.gaps': row {row} reaches column "
+                f"{block[beyond[0]]} of {columns} (rule F14)"
+            )
         column[start:stop] = block
     return row_start, column
 

@@ -113,16 +113,21 @@ def model_statistics(model: IntegerModel) -> ModelStatistics:
     stored = {name: tensor.nbytes for name, tensor in model_tensors(model).items()}
     layers = []
     for described, layer in zip(model.graph.layers, model.layers, strict=True):
-        matrices = tuple(_matrix_statistics(name, matrix, scales.get(name))
-                         for name, matrix in layer_matrices(layer))
-        layers.append(LayerStatistics(
-            name=layer.name,
-            kind=type(described).__name__.lower(),
-            parameters=count_parameters(described),
-            matrices=matrices,
-            bytes_stored=sum(size for name, size in stored.items()
-                             if name.startswith(f"{layer.name}.")),
-        ))
+        matrices = tuple(
+            _matrix_statistics(name, matrix, scales.get(name))
+            for name, matrix in layer_matrices(layer)
+        )
+        layers.append(
+            LayerStatistics(
+                name=layer.name,
+                kind=type(described).__name__.lower(),
+                parameters=count_parameters(described),
+                matrices=matrices,
+                bytes_stored=sum(
+                    size for name, size in stored.items() if name.startswith(f"{layer.name}.")
+                ),
+            )
+        )
     return ModelStatistics(tuple(layers), len(encode_model(model)))
 
 
@@ -164,13 +169,19 @@ def bank_occupancy(matrix: SparseMatrix) -> BankOccupancy:
     banks = -(-columns // BANK_COLUMNS)
     row = np.repeat(np.arange(rows), np.diff(matrix.row_start))
     counts = np.bincount(row * banks + matrix.column // BANK_COLUMNS, minlength=rows * banks)
-    return BankOccupancy(int(counts.max()), float(counts.mean()),
-                         int((counts > BANK_ROW_LIMIT).sum()))
+    return BankOccupancy(
+        int(counts.max()), float(counts.mean()), int((counts > BANK_ROW_LIMIT).sum())
+    )
 
 
 def _matrix_statistics(name: str, matrix: SparseMatrix, scale: object) -> MatrixStatistics:
-    return MatrixStatistics(name, matrix.shape, matrix.nonzeros, bank_occupancy(matrix),
-                            float(scale) if isinstance(scale, (int, float)) else None)
+    return MatrixStatistics(
+        name,
+        matrix.shape,
+        matrix.nonzeros,
+        bank_occupancy(matrix),
+        float(scale) if isinstance(scale, (int, float)) else None,
+    )
 
 
 def _sparsity(matrices: tuple[MatrixStatistics, ...]) -> float:

@@ -69,13 +69,17 @@ def model_from_tensors(manifest: Manifest, tensors: Tensors) -> IntegerModel:
     dtype or shape, and (rule F14) for a sparse matrix that does not decode.
     """
     if manifest.activation_bits not in TABLE_SEGMENTS:
-        raise ModelFileError(f"quantization: activation_bits must be 8 or 16, got "
-                             f"{manifest.activation_bits} (rule F11)")
+        raise ModelFileError(
+            f"quantization: activation_bits must be 8 or 16, got "
+            f"{manifest.activation_bits} (rule F11)"
+        )
     source = _TensorSource(tensors, wide=manifest.activation_bits == 16)
     segments = TABLE_SEGMENTS[manifest.activation_bits]
     coefficients = manifest.features["coefficients"]
-    layers = tuple(_layer(source, layer, manifest.layer_integers.get(layer.name, {}))
-                   for layer in manifest.graph.layers)
+    layers = tuple(
+        _layer(source, layer, manifest.layer_integers.get(layer.name, {}))
+        for layer in manifest.graph.layers
+    )
     model = IntegerModel(
         graph=manifest.graph,
         layers=layers,
@@ -137,27 +141,31 @@ class _TensorSource:
         self.weight_code = "i2" if wide else "i1"
         self.bias_code = "i8" if wide else "i4"
 
-    def take(self, name: str, code: str, shape: tuple[int | None, ...], *, or_one: bool = False
-             ) -> NDArray[Any]:
+    def take(
+        self, name: str, code: str, shape: tuple[int | None, ...], *, or_one: bool = False
+    ) -> NDArray[Any]:
         """A read-only copy; ``None`` in ``shape`` is any count, ``or_one`` allows shape [1]."""
         if name not in self._left:
             raise ModelFileError(f"tensor {name!r}: is missing (rule F13)")
         tensor = self._left.pop(name)
         dtype = np.dtype(code).newbyteorder("<")
         fits = len(tensor.shape) == len(shape) and all(
-            wanted in (None, count) for wanted, count in zip(shape, tensor.shape, strict=True))
+            wanted in (None, count) for wanted, count in zip(shape, tensor.shape, strict=True)
+        )
         if tensor.dtype != dtype or not (fits or (or_one and tensor.shape == (1,))):
             wanted = ", ".join("any" if count is None else str(count) for count in shape)
             raise ModelFileError(
                 f"tensor {name!r}: is {tensor.dtype.name}{list(tensor.shape)}, the graph needs "
-                f"{dtype.name}[{wanted}]{' or [1]' if or_one else ''} (rule F13)")
+                f"{dtype.name}[{wanted}]{' or [1]' if or_one else ''} (rule F13)"
+            )
         return _frozen(tensor.astype(dtype.newbyteorder("=")))
 
     def finish(self) -> None:
         """Refuse tensors that no layer asked for."""
         if self._left:
-            raise ModelFileError(f"tensor {min(self._left)[:80]!r}: belongs to no layer of the "
-                                 "graph (rule F13)")
+            raise ModelFileError(
+                f"tensor {min(self._left)[:80]!r}: belongs to no layer of the graph (rule F13)"
+            )
 
     def matrix(self, name: str, rows: int, columns: int) -> SparseMatrix:
         counts = self.take(f"{name}.row_nonzeros", "u2", (rows,))
@@ -191,22 +199,35 @@ def _layer(source: _TensorSource, layer: Layer, integers: dict[str, int]) -> Int
     weights = source.matrix(f"{layer.name}.weights", rows, columns)
     bias = source.bias(f"{layer.name}.bias", rows)
     if isinstance(layer, Linear):
-        return LinearLayer(layer.name, weights, bias,
-                           source.requantizer(f"{layer.name}.requantize", rows), **integers)
+        return LinearLayer(
+            layer.name,
+            weights,
+            bias,
+            source.requantizer(f"{layer.name}.requantize", rows),
+            **integers,
+        )
     if isinstance(layer, Conv2d):
-        return ConvolutionLayer(layer.name, weights, bias,
-                                source.requantizer(f"{layer.name}.requantize", rows), **integers)
+        return ConvolutionLayer(
+            layer.name,
+            weights,
+            bias,
+            source.requantizer(f"{layer.name}.requantize", rows),
+            **integers,
+        )
     scale = source.take(f"{layer.name}.logit_scale", "f4", (rows,), or_one=True)
     return OutputLayer(layer.name, weights, bias, scale)
 
 
-def _direction(source: _TensorSource, name: str, layer: Lstm, projected_zero_point: int
-               ) -> LstmDirection:
+def _direction(
+    source: _TensorSource, name: str, layer: Lstm, projected_zero_point: int
+) -> LstmDirection:
     rows = 4 * layer.cells
     peephole, projection = None, None
     if layer.peephole:
-        peephole = LstmPeephole(source.take(f"{name}.peephole.weights", "i2", (3, layer.cells)),
-                                source.requantizer(f"{name}.peephole.requantize", 1))
+        peephole = LstmPeephole(
+            source.take(f"{name}.peephole.weights", "i2", (3, layer.cells)),
+            source.requantizer(f"{name}.peephole.requantize", 1),
+        )
     if layer.projection is not None:
         projection = LstmProjection(
             source.matrix(f"{name}.projection.weights", layer.projection, layer.cells),
@@ -216,8 +237,7 @@ def _direction(source: _TensorSource, name: str, layer: Lstm, projected_zero_poi
         )
     return LstmDirection(
         input_weights=source.matrix(f"{name}.input_weights", rows, layer.inputs),
-        recurrent_weights=source.matrix(f"{name}.recurrent_weights", rows,
-                                        layer.recurrent_inputs),
+        recurrent_weights=source.matrix(f"{name}.recurrent_weights", rows, layer.recurrent_inputs),
         input_bias=source.bias(f"{name}.input_bias", rows),
         recurrent_bias=source.bias(f"{name}.recurrent_bias", rows),
         input_requantize=source.requantizer(f"{name}.input_requantize", rows),

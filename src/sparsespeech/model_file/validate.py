@@ -8,27 +8,14 @@ can overflow in any order of addition, every multiplier, shift, zero point and t
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsespeech.errors import ModelFileError
 from sparsespeech.graph import Conv2d, Layer, Linear, Lstm, Output
-from sparsespeech.integer_arithmetic.accumulator_bounds import (
-    ACCUMULATOR_LIMIT,
-    WIDE_ACCUMULATOR_LIMIT,
-    accumulator_bound,
-    rescaled_bound,
-)
 from sparsespeech.integer_arithmetic.fixed_point import (
     LSTM_OUTPUT_ZERO_POINT,
-    MULTIPLIER_LIMIT,
-    MULTIPLIER_MINIMUM,
     PEEPHOLE_LIMIT,
-    RESCALED_LIMIT,
-    SHIFT_MAXIMUM,
-    SHIFT_MINIMUM,
 )
 from sparsespeech.integer_arithmetic.lookup_tables import model_tables
 from sparsespeech.model_file.graph_rules import prove_graph
@@ -42,10 +29,14 @@ from sparsespeech.model_file.model import (
     LstmLayer,
     LstmPeephole,
     OutputLayer,
-    Requantizer,
-    SparseMatrix,
 )
-from sparsespeech.model_file.sparse_encoding import row_blocks
+from sparsespeech.model_file.weight_rules import (
+    prove_accumulator,
+    prove_each,
+    prove_matrix,
+    prove_requantizer,
+    row_sums,
+)
 
 _LAYER_OF = {Linear: LinearLayer, Conv2d: ConvolutionLayer, Lstm: LstmLayer, Output: OutputLayer}
 _CELL_MAGNITUDE = 32768  # largest |c| of R7
@@ -55,19 +46,24 @@ def validate_model(model: IntegerModel) -> None:
     """Prove all rules; raises one ModelFileError that names tensor and rule."""
     prove_graph(model.graph, model.labels, model.features)
     if model.activation_bits not in (8, 16):
-        raise ModelFileError(f"quantization: activation_bits must be 8 or 16, got "
-                             f"{model.activation_bits} (rule F11)")
+        raise ModelFileError(
+            f"quantization: activation_bits must be 8 or 16, got {model.activation_bits} (rule F11)"
+        )
     wide = model.activation_bits == 16
     prove_tables(model.tables, model.activation_bits)
     prove_input(model.input, int(model.features["coefficients"]), wide=wide)
     if len(model.layers) != len(model.graph.layers):
-        raise ModelFileError(f"graph: describes {len(model.graph.layers)} layers, the model holds "
-                             f"{len(model.layers)} (rule F8)")
+        raise ModelFileError(
+            f"graph: describes {len(model.graph.layers)} layers, the model holds "
+            f"{len(model.layers)} (rule F8)"
+        )
     zero_point = model.input.zero_point
     for described, layer in zip(model.graph.layers, model.layers, strict=True):
         if type(layer) is not _LAYER_OF[type(described)] or layer.name != described.name:
-            raise ModelFileError(f"graph layer {described.name!r}: the model holds the "
-                                 f"{type(layer).__name__} {layer.name!r} there (rule F8)")
+            raise ModelFileError(
+                f"graph layer {described.name!r}: the model holds the "
+                f"{type(layer).__name__} {layer.name!r} there (rule F8)"
+            )
         zero_point = _prove_layer(described, layer, zero_point, wide)
 
 
@@ -75,18 +71,23 @@ def prove_tables(tables: dict[str, NDArray[np.int16]], activation_bits: int) -> 
     """Rule F21: sigmoid tables equal, entry by entry, to those of R6 (R10 in wide mode)."""
     expected = model_tables(activation_bits)
     if set(tables) != set(expected):
-        raise ModelFileError(f"tensor 'tables': must be {sorted(expected)}, got {sorted(tables)} "
-                             "(rule F21)")
+        raise ModelFileError(
+            f"tensor 'tables': must be {sorted(expected)}, got {sorted(tables)} (rule F21)"
+        )
     for name, table in expected.items():
         given = tables[name]
         if given.dtype != np.int16 or given.shape != table.shape:
-            raise ModelFileError(f"tensor 'tables.{name}': is {given.dtype.name}"
-                                 f"{list(given.shape)}, expected int16{list(table.shape)} "
-                                 "(rule F21)")
+            raise ModelFileError(
+                f"tensor 'tables.{name}': is {given.dtype.name}"
+                f"{list(given.shape)}, expected int16{list(table.shape)} "
+                "(rule F21)"
+            )
         wrong = np.flatnonzero(given != table)
         if wrong.size:
-            raise ModelFileError(f"tensor 'tables.{name}': entry {wrong[0]} is {given[wrong[0]]}, "
-                                 f"rule R6 gives {table[wrong[0]]} (rule F21)")
+            raise ModelFileError(
+                f"tensor 'tables.{name}': entry {wrong[0]} is {given[wrong[0]]}, "
+                f"rule R6 gives {table[wrong[0]]} (rule F21)"
+            )
 
 
 def prove_input(quantization: InputQuantization, coefficients: int, *, wide: bool) -> None:
@@ -94,94 +95,23 @@ def prove_input(quantization: InputQuantization, coefficients: int, *, wide: boo
     for name in ("mean", "deviation"):
         values = getattr(quantization, name)
         if values.dtype != np.float64 or values.shape != (coefficients,):
-            raise ModelFileError(f"tensor 'input.{name}': is {values.dtype.name}"
-                                 f"{list(values.shape)}, expected float64[{coefficients}] "
-                                 "(rule F22)")
-    _first_broken("input.mean", np.isfinite(quantization.mean), quantization.mean,
-                  "must be finite", "F22")
+            raise ModelFileError(
+                f"tensor 'input.{name}': is {values.dtype.name}"
+                f"{list(values.shape)}, expected float64[{coefficients}] "
+                "(rule F22)"
+            )
+    prove_each(
+        "input.mean", np.isfinite(quantization.mean), quantization.mean, "must be finite", "F22"
+    )
     positive = np.isfinite(quantization.deviation) & (quantization.deviation > 0)
-    _first_broken("input.deviation", positive, quantization.deviation,
-                  "must be finite and above 0", "F22")
+    prove_each(
+        "input.deviation", positive, quantization.deviation, "must be finite and above 0", "F22"
+    )
     if not (np.isfinite(quantization.scale) and quantization.scale > 0):
-        raise ModelFileError(f"tensor 'input.scale': {quantization.scale} must be finite and "
-                             "above 0 (rule F22)")
+        raise ModelFileError(
+            f"tensor 'input.scale': {quantization.scale} must be finite and above 0 (rule F22)"
+        )
     _prove_zero_point("input", quantization.zero_point, wide)
-
-
-def prove_matrix(name: str, matrix: SparseMatrix, shape: tuple[int, int], *, wide: bool) -> None:
-    """Rule F15: shape of the graph; columns strictly increasing in 0..C-1; no stored zero."""
-    dtype = np.dtype(np.int16 if wide else np.int8)
-    if matrix.shape != shape or matrix.value.dtype != dtype:
-        raise ModelFileError(f"tensor {name!r}: is {matrix.value.dtype.name}{list(matrix.shape)}, "
-                             f"the graph needs {dtype.name}{list(shape)} (rule F15)")
-    starts, column, count = matrix.row_start, matrix.column, matrix.value.size
-    if (starts.dtype != np.int64 or starts.shape != (shape[0] + 1,) or starts[0] != 0
-            or starts[-1] != count or (np.diff(starts) < 0).any()):
-        raise ModelFileError(f"tensor {name!r}: row_start must rise from 0 to {count} in "
-                             f"int64[{shape[0] + 1}] (rule F15)")
-    if column.dtype != np.int32 or column.shape != matrix.value.shape:
-        raise ModelFileError(f"tensor {name!r}: column is {column.dtype.name}{list(column.shape)}, "
-                             f"expected int32[{count}] (rule F15)")
-    if count == 0:
-        return
-    if column.min() < 0 or column.max() >= shape[1]:
-        raise ModelFileError(f"tensor {name!r}: columns reach from {column.min()} to "
-                             f"{column.max()}, the matrix has {shape[1]} (rule F15)")
-    rising = np.diff(column) > 0
-    inner = starts[1:-1]
-    rising[inner[(inner > 0) & (inner < count)] - 1] = True  # a new row may start further left
-    if not rising.all():
-        row = int(np.searchsorted(starts, np.argmin(rising), side="right")) - 1
-        raise ModelFileError(f"tensor {name!r}: columns of row {row} do not rise strictly "
-                             "(rule F15)")
-    zeros = np.flatnonzero(matrix.value == 0)
-    if zeros.size:
-        row = int(np.searchsorted(starts, zeros[0], side="right")) - 1
-        raise ModelFileError(f"tensor {name!r}: row {row} stores a weight 0 (rule F15)")
-
-
-def prove_accumulator(name: str, matrix: SparseMatrix, bias_name: str, bias: NDArray[np.int64],
-                      *, wide: bool) -> NDArray[np.int64]:
-    """Rules F16 and R3 (R10): no accumulator can overflow; returns the bound of each row."""
-    limit = WIDE_ACCUMULATOR_LIMIT if wide else ACCUMULATOR_LIMIT
-    rows = matrix.shape[0]
-    if bias.dtype != np.int64 or bias.shape != (rows,):
-        raise ModelFileError(f"tensor {bias_name!r}: is {bias.dtype.name}{list(bias.shape)}, "
-                             f"expected int64[{rows}] (rule F16)")
-    inside = (bias > -limit) & (bias < limit)  # first, so that the sum below cannot wrap
-    _first_broken(bias_name, inside, bias, f"must be below {limit} in magnitude", "F16")
-    bound = np.empty(rows, dtype=np.int64)
-    for first, last in row_blocks(matrix.row_start):
-        starts = matrix.row_start[first : last + 1]
-        bound[first:last] = accumulator_bound(
-            starts - starts[0], matrix.value[starts[0] : starts[-1]], bias[first:last], wide=wide)
-    _first_broken(name, bound < limit, bound,
-                  f"is the largest accumulator of the row, it must be below {limit}", "F16")
-    return bound
-
-
-def prove_requantizer(name: str, requantizer: Requantizer, bound: NDArray[np.int64],
-                      limit: int = RESCALED_LIMIT) -> None:
-    """Rules F17, F18 and R4: M and s in range, and ``|R4'(acc)| < limit`` for ``|acc| <= bound``.
-
-    ``bound``: int64[R], each below 2^47; the requantizer holds one entry or R entries.
-    """
-    multiplier, shift = requantizer.multiplier, requantizer.shift
-    if (multiplier.shape not in ((1,), bound.shape) or shift.shape != multiplier.shape
-            or multiplier.dtype != np.int64 or shift.dtype != np.int64):
-        raise ModelFileError(f"tensor {name!r}: multiplier {multiplier.dtype.name}"
-                             f"{list(multiplier.shape)} and shift {shift.dtype.name}"
-                             f"{list(shift.shape)} must both be int64[1] or int64[{bound.size}] "
-                             "(rule F17)")
-    legal = (multiplier >= MULTIPLIER_MINIMUM) & (multiplier < MULTIPLIER_LIMIT)
-    _first_broken(f"{name}.multiplier", legal, multiplier,
-                  f"must be in {MULTIPLIER_MINIMUM}..{MULTIPLIER_LIMIT - 1}", "F17")
-    legal = (shift >= SHIFT_MINIMUM) & (shift <= SHIFT_MAXIMUM)
-    _first_broken(f"{name}.shift", legal, shift,
-                  f"must be in {SHIFT_MINIMUM}..{SHIFT_MAXIMUM}", "F17")
-    rescaled = rescaled_bound(bound, multiplier, shift)
-    _first_broken(name, rescaled < limit, rescaled,
-                  f"is the largest rescaled value of the row, it must be below {limit}", "F18")
 
 
 def _prove_layer(described: Layer, layer: IntegerLayer, zero_point: int, wide: bool) -> int:
@@ -204,16 +134,19 @@ def _prove_layer(described: Layer, layer: IntegerLayer, zero_point: int, wide: b
     prove_requantizer(f"{layer.name}.requantize", layer.requantize, bound)
     _prove_clamp(layer, wide)
     if isinstance(layer, ConvolutionLayer) and layer.input_zero_point != zero_point:
-        raise ModelFileError(f"quantization of {layer.name!r}: input_zero_point is "
-                             f"{layer.input_zero_point}, the layer before gives {zero_point} "
-                             "(rule F19)")
+        raise ModelFileError(
+            f"quantization of {layer.name!r}: input_zero_point is "
+            f"{layer.input_zero_point}, the layer before gives {zero_point} "
+            "(rule F19)"
+        )
     return layer.output_zero_point
 
 
 def _prove_lstm(described: Lstm, layer: LstmLayer, wide: bool) -> int:
     if layer.merge != described.merge or (layer.backward is None) == described.bidirectional:
-        raise ModelFileError(f"graph layer {layer.name!r}: directions or merge differ from the "
-                             "model's (rule F8)")
+        raise ModelFileError(
+            f"graph layer {layer.name!r}: directions or merge differ from the model's (rule F8)"
+        )
     zero_point = 0 if wide else LSTM_OUTPUT_ZERO_POINT
     if layer.forward.projection is not None:
         zero_point = layer.forward.projection.output_zero_point
@@ -223,67 +156,102 @@ def _prove_lstm(described: Lstm, layer: LstmLayer, wide: bool) -> int:
     return zero_point
 
 
-def _prove_direction(name: str, described: Lstm, direction: LstmDirection, zero_point: int,
-                     wide: bool) -> None:
+def _prove_direction(
+    name: str, described: Lstm, direction: LstmDirection, zero_point: int, wide: bool
+) -> None:
     rows = 4 * described.cells
     weights = direction.input_weights
     prove_matrix(f"{name}.input_weights", weights, (rows, described.inputs), wide=wide)
-    bound = prove_accumulator(f"{name}.input_weights", weights, f"{name}.input_bias",
-                              direction.input_bias, wide=wide)
+    bound = prove_accumulator(
+        f"{name}.input_weights", weights, f"{name}.input_bias", direction.input_bias, wide=wide
+    )
     prove_requantizer(f"{name}.input_requantize", direction.input_requantize, bound)
     weights = direction.recurrent_weights
-    prove_matrix(f"{name}.recurrent_weights", weights, (rows, described.recurrent_inputs),
-                 wide=wide)
-    bound = prove_accumulator(f"{name}.recurrent_weights", weights, f"{name}.recurrent_bias",
-                              direction.recurrent_bias, wide=wide)
+    prove_matrix(
+        f"{name}.recurrent_weights", weights, (rows, described.recurrent_inputs), wide=wide
+    )
+    bound = prove_accumulator(
+        f"{name}.recurrent_weights",
+        weights,
+        f"{name}.recurrent_bias",
+        direction.recurrent_bias,
+        wide=wide,
+    )
     prove_requantizer(f"{name}.recurrent_requantize", direction.recurrent_requantize, bound)
-    expected = -zero_point * _row_sums(weights)
-    _first_broken(f"{name}.recurrent_bias", direction.recurrent_bias == expected,
-                  direction.recurrent_bias,
-                  f"must be -{zero_point} times the sum of the row's weights", "F20")
+    expected = -zero_point * row_sums(weights)
+    prove_each(
+        f"{name}.recurrent_bias",
+        direction.recurrent_bias == expected,
+        direction.recurrent_bias,
+        f"must be -{zero_point} times the sum of the row's weights",
+        "F20",
+    )
     if (direction.peephole is not None) != described.peephole:
-        raise ModelFileError(f"graph layer {described.name!r}: peephole differs from the model's "
-                             "(rule F8)")
+        raise ModelFileError(
+            f"graph layer {described.name!r}: peephole differs from the model's (rule F8)"
+        )
     if direction.peephole is not None:
         _prove_peephole(f"{name}.peephole", direction.peephole, described.cells)
     projection = direction.projection
     if (projection is not None) != (described.projection is not None):
-        raise ModelFileError(f"graph layer {described.name!r}: projection differs from the "
-                             "model's (rule F8)")
+        raise ModelFileError(
+            f"graph layer {described.name!r}: projection differs from the model's (rule F8)"
+        )
     if projection is not None:
         if projection.output_zero_point != zero_point:
-            raise ModelFileError(f"quantization of {described.name!r}: both directions must share "
-                                 "one output_zero_point (rule F19)")
+            raise ModelFileError(
+                f"quantization of {described.name!r}: both directions must share "
+                "one output_zero_point (rule F19)"
+            )
         _prove_zero_point(described.name, zero_point, wide)
         shape = (described.recurrent_inputs, described.cells)
         prove_matrix(f"{name}.projection.weights", projection.weights, shape, wide=wide)
-        bound = prove_accumulator(f"{name}.projection.weights", projection.weights,
-                                  f"{name}.projection.bias", projection.bias, wide=wide)
+        bound = prove_accumulator(
+            f"{name}.projection.weights",
+            projection.weights,
+            f"{name}.projection.bias",
+            projection.bias,
+            wide=wide,
+        )
         prove_requantizer(f"{name}.projection.requantize", projection.requantize, bound)
 
 
 def _prove_peephole(name: str, peephole: LstmPeephole, cells: int) -> None:
     weights = peephole.weights
     if weights.dtype != np.int16 or weights.shape != (3, cells):
-        raise ModelFileError(f"tensor '{name}.weights': is {weights.dtype.name}"
-                             f"{list(weights.shape)}, expected int16[3, {cells}] (rule F15)")
+        raise ModelFileError(
+            f"tensor '{name}.weights': is {weights.dtype.name}"
+            f"{list(weights.shape)}, expected int16[3, {cells}] (rule F15)"
+        )
     if (weights == np.iinfo(np.int16).min).any():
-        raise ModelFileError(f"tensor '{name}.weights': holds -32768, R5 allows -32767..32767 "
-                             "(rule F15)")
+        raise ModelFileError(
+            f"tensor '{name}.weights': holds -32768, R5 allows -32767..32767 (rule F15)"
+        )
     largest = int(np.abs(weights).max())
-    prove_requantizer(f"{name}.requantize", peephole.requantize,
-                      np.array([largest * _CELL_MAGNITUDE]), PEEPHOLE_LIMIT + 1)
+    prove_requantizer(
+        f"{name}.requantize",
+        peephole.requantize,
+        np.array([largest * _CELL_MAGNITUDE]),
+        PEEPHOLE_LIMIT + 1,
+    )
 
 
 def _prove_logit_scale(layer: OutputLayer) -> None:
     rows = layer.weights.shape[0]
     name = f"{layer.name}.logit_scale"
     if layer.scale.dtype != np.float32 or layer.scale.shape not in ((1,), (rows,)):
-        raise ModelFileError(f"tensor {name!r}: is {layer.scale.dtype.name}"
-                             f"{list(layer.scale.shape)}, expected float32[1] or float32[{rows}] "
-                             "(rule F23)")
-    _first_broken(name, np.isfinite(layer.scale) & (layer.scale > 0), layer.scale,
-                  "must be finite and above 0", "F23")
+        raise ModelFileError(
+            f"tensor {name!r}: is {layer.scale.dtype.name}"
+            f"{list(layer.scale.shape)}, expected float32[1] or float32[{rows}] "
+            "(rule F23)"
+        )
+    prove_each(
+        name,
+        np.isfinite(layer.scale) & (layer.scale > 0),
+        layer.scale,
+        "must be finite and above 0",
+        "F23",
+    )
 
 
 def _prove_clamp(layer: LinearLayer | ConvolutionLayer, wide: bool) -> None:
@@ -293,29 +261,13 @@ def _prove_clamp(layer: LinearLayer | ConvolutionLayer, wide: bool) -> None:
     if layer.low != layer.output_zero_point or not layer.low <= layer.high <= largest:
         raise ModelFileError(
             f"quantization of {layer.name!r}: clamp {layer.low}..{layer.high} must start at the "
-            f"zero point {layer.output_zero_point} and end at {largest} at most (rule F19)")
+            f"zero point {layer.output_zero_point} and end at {largest} at most (rule F19)"
+        )
 
 
 def _prove_zero_point(name: str, zero_point: int, wide: bool) -> None:
     largest = 0 if wide else np.iinfo(np.uint8).max
     if not 0 <= zero_point <= largest:
-        raise ModelFileError(f"quantization of {name!r}: zero point {zero_point} must be in "
-                             f"0..{largest} (rule F19)")
-
-
-def _row_sums(matrix: SparseMatrix) -> NDArray[np.int64]:
-    """Sum of the weights of each row, int64[R]."""
-    sums = np.zeros(matrix.shape[0], dtype=np.int64)
-    filled = np.diff(matrix.row_start) > 0
-    sums[filled] = np.add.reduceat(matrix.value, matrix.row_start[:-1][filled], dtype=np.int64)
-    return sums
-
-
-def _first_broken(name: str, holds: NDArray[np.bool_], values: NDArray[Any], text: str, rule: str
-                  ) -> None:
-    """Raise an error for the first entry of ``values`` where ``holds`` is False."""
-    broken = np.flatnonzero(~holds)
-    if broken.size:
-        entry = int(broken[0])
-        raise ModelFileError(f"tensor {name!r}: entry {entry}: {values[entry]} {text} "
-                             f"(rule {rule})")
+        raise ModelFileError(
+            f"quantization of {name!r}: zero point {zero_point} must be in 0..{largest} (rule F19)"
+        )

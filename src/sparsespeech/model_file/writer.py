@@ -25,8 +25,10 @@ def encode_model(model: IntegerModel) -> bytes:
     validate_model(model)
     content = serialise(Container(build_manifest(model), model_tensors(model)))
     if len(content) > limits.FILE_BYTES:
-        raise ModelFileError(f"the model takes {len(content)} bytes, a file holds at most "
-                             f"{limits.FILE_BYTES} (rule F1)")
+        raise ModelFileError(
+            f"the model takes {len(content)} bytes, a file holds at most "
+            f"{limits.FILE_BYTES} (rule F1)"
+        )
     return content
 
 
@@ -45,5 +47,6 @@ def write_model(model: IntegerModel, path: Path) -> None:
     except ModelFileError as error:
         raise ModelFileError(f"{target}: not written: {error}") from None
     except OSError as error:
-        raise ModelFileError(f"{target}: not written: {error.strerror}; what stood there before "
-                             "is unchanged") from error
+        raise ModelFileError(
+            f"{target}: not written: {error.strerror}; what stood there before is unchanged"
+        ) from error

@@ -20,8 +20,12 @@ from sparsespeech.pruning.schedule import SparsitySchedule
 class PruningMasks:
     """Masks of the prunable matrices; a matrix without an entry in ``targets`` stays dense."""
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], targets: Mapping[str, float],
-                 schedule: SparsitySchedule) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        targets: Mapping[str, float],
+        schedule: SparsitySchedule,
+    ) -> None:
         """``targets``: final sparsity by parameter name; masks start as ones."""
         self.schedule = schedule
         self.targets = {name: target for name, target in targets.items() if target > 0}
@@ -54,8 +58,9 @@ class PruningMasks:
         return 1.0 - kept / size if size else 0.0
 
 
-def resolve_targets(names: Sequence[str], final: float, exceptions: Mapping[str, float]
-                    ) -> dict[str, float]:
+def resolve_targets(
+    names: Sequence[str], final: float, exceptions: Mapping[str, float]
+) -> dict[str, float]:
     """Final sparsity by name: ``final``, or that of the last regular expression that matches.
 
     Raises RecipeError for an expression that matches no weight matrix.
@@ -65,11 +70,14 @@ def resolve_targets(names: Sequence[str], final: float, exceptions: Mapping[str,
         try:
             pattern = re.compile(expression)
         except re.error as error:
-            raise RecipeError(f"pruning.exceptions: {expression!r} is not a regular "
-                              f"expression: {error}") from None
+            raise RecipeError(
+                f"pruning.exceptions: {expression!r} is not a regular expression: {error}"
+            ) from None
         matched = [name for name in names if pattern.search(name)]
         if not matched:
-            raise RecipeError(f"pruning.exceptions: {expression!r} matches no weight matrix; "
-                              f"the matrices are {', '.join(names)}")
+            raise RecipeError(
+                f"pruning.exceptions: {expression!r} matches no weight matrix; "
+                f"the matrices are {', '.join(names)}"
+            )
         targets.update(dict.fromkeys(matched, sparsity))
     return targets

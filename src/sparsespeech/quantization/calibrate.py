@@ -66,15 +66,19 @@ def float_model(checkpoint: Checkpoint) -> DeepSpeech:
     """
     features = checkpoint.features
     try:
-        model = DeepSpeech(checkpoint.graph, context=features.context,
-                           coefficients=features.coefficients)
+        with torch.device("meta"):  # initial weights are never drawn
+            model = DeepSpeech(
+                checkpoint.graph, context=features.context, coefficients=features.coefficients
+            )
     except ValueError as error:
         raise ConversionError(f"{checkpoint.path}: {error}") from None
     try:
-        model.load_state_dict(checkpoint.weights)
+        model.load_state_dict(checkpoint.weights, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{checkpoint.path}: weights do not fit the graph: {reason}") from None
+        raise CheckpointError(
+            f"{checkpoint.path}: weights and graph do not fit: {reason}"
+        ) from None
     return model.eval()
 
 
@@ -88,6 +92,7 @@ def layer_outputs(model: DeepSpeech, frames: Frames) -> dict[str, Tensor]:
     def keep(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             found[name] = output[:, 0]
+
         return hook
 
     names = [layer.name for layer in model.graph.layers]
@@ -101,8 +106,9 @@ def layer_outputs(model: DeepSpeech, frames: Frames) -> dict[str, Tensor]:
     return found
 
 
-def calibrate(model: DeepSpeech, utterances: Iterable[Frames],
-              momentum: float = DEFAULT_MOMENTUM) -> Calibration:
+def calibrate(
+    model: DeepSpeech, utterances: Iterable[Frames], momentum: float = DEFAULT_MOMENTUM
+) -> Calibration:
     """Ranges over ``utterances``, each normalised frames float64[T, F], in their order.
 
     Utterances without a frame are passed over. Raises ConversionError if none has one, or if an

@@ -72,8 +72,9 @@ class Conversion:
     outputs: dict[str, ActivationParameters]  # by layer name; the output layer has none
 
 
-def convert(checkpoint: Checkpoint, calibration: Calibration, *, per_row: bool = False
-            ) -> Conversion:
+def convert(
+    checkpoint: Checkpoint, calibration: Calibration, *, per_row: bool = False
+) -> Conversion:
     """Quantize the network of ``checkpoint``; ``per_row`` gives each row its own weight scale.
 
     Raises ConversionError naming matrix and row for a multiplier outside the range of R4, an
@@ -90,8 +91,12 @@ def convert(checkpoint: Checkpoint, calibration: Calibration, *, per_row: bool =
         layers=layers,
         labels=checkpoint.labels,
         features=checkpoint.features.to_json(),
-        input=InputQuantization(_read_only(checkpoint.mean), _read_only(checkpoint.deviation),
-                                frames.scale, frames.zero_point),
+        input=InputQuantization(
+            _read_only(checkpoint.mean),
+            _read_only(checkpoint.deviation),
+            frames.scale,
+            frames.zero_point,
+        ),
         tables=model_tables(),
         training={**checkpoint.facts, "step": checkpoint.step},
         quantization=_facts(calibration, converter.matrices, per_row=per_row),
@@ -102,8 +107,9 @@ def convert(checkpoint: Checkpoint, calibration: Calibration, *, per_row: bool =
 class _Converter:
     """Walks the graph; collects facts on the way."""
 
-    def __init__(self, weights: Mapping[str, Tensor], calibration: Calibration, *,
-                 per_row: bool) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], calibration: Calibration, *, per_row: bool
+    ) -> None:
         self.matrices: list[MatrixFacts] = []
         self.outputs: dict[str, ActivationParameters] = {}
         self._weights = weights
@@ -128,15 +134,22 @@ class _Converter:
             x = self.outputs[layer.name]
         return tuple(converted)
 
-    def _linear(self, layer: Linear, x: ActivationParameters, y: ActivationParameters
-                ) -> LinearLayer:
+    def _linear(
+        self, layer: Linear, x: ActivationParameters, y: ActivationParameters
+    ) -> LinearLayer:
         weights, weight_scale = self._matrix(f"{layer.name}.weights", f"{layer.name}.weight")
         scale = weight_scale * x.scale
         bias = self._bias(layer.name, weights, scale, x.zero_point, f"{layer.name}.bias")
         low, high = y.clamp_limits(layer.clip)
-        return LinearLayer(layer.name, weights, bias,
-                           _requantizer(layer.name, weights, bias, scale / y.scale),
-                           y.zero_point, low, high)
+        return LinearLayer(
+            layer.name,
+            weights,
+            bias,
+            _requantizer(layer.name, weights, bias, scale / y.scale),
+            y.zero_point,
+            low,
+            high,
+        )
 
     def _output(self, layer: Output, x: ActivationParameters) -> OutputLayer:
         weights, weight_scale = self._matrix(f"{layer.name}.weights", f"{layer.name}.weight")
@@ -144,14 +157,19 @@ class _Converter:
         bias = self._bias(layer.name, weights, scale, x.zero_point, f"{layer.name}.bias")
         logit_scale = scale.astype(np.float32)
         if not (np.isfinite(logit_scale) & (logit_scale > 0)).all():
-            raise ConversionError(f"{layer.name}: a logit scale of {scale.min()!r}..{scale.max()!r} "
-                                  f"does not fit float32; check the weights of the output layer")
+            raise ConversionError(
+                f"{layer.name}: logit scales from {scale.min():g} to "
+                f"{scale.max():g} do not fit float32; check the weights of the "
+                f"output layer"
+            )
         return OutputLayer(layer.name, weights, bias, _read_only(logit_scale))
 
     def _lstm(self, layer: Lstm, x: ActivationParameters) -> LstmLayer:
         if layer.projection or layer.peephole or layer.merge != "concatenate":
-            raise ConversionError(f"layer {layer.name}: conversion knows no projection, peephole or "
-                                  f"summed directions yet, got {layer}")
+            raise ConversionError(
+                f"layer {layer.name}: conversion knows no projection, peephole "
+                f"or summed directions yet, got {layer}"
+            )
         forward = self._direction(layer.name, 0, x)
         backward = self._direction(layer.name, 1, x) if layer.bidirectional else None
         return LstmLayer(layer.name, forward, backward, layer.merge)
@@ -159,18 +177,24 @@ class _Converter:
     def _direction(self, layer: str, number: int, x: ActivationParameters) -> LstmDirection:
         name, source = f"{layer}.{DIRECTIONS[number]}", f"{layer}.directions.{number}"
         inputs, input_scale = self._matrix(f"{name}.input_weights", f"{source}.weight_ih")
-        recurrent, recurrent_scale = self._matrix(f"{name}.recurrent_weights",
-                                                  f"{source}.weight_hh")
+        recurrent, recurrent_scale = self._matrix(
+            f"{name}.recurrent_weights", f"{source}.weight_hh"
+        )
         scale = input_scale * x.scale
-        input_bias = self._bias(f"{name}.input", inputs, scale, x.zero_point,
-                                f"{source}.bias_ih", f"{source}.bias_hh")
+        input_bias = self._bias(
+            f"{name}.input", inputs, scale, x.zero_point, f"{source}.bias_ih", f"{source}.bias_hh"
+        )
         recurrent_bias = _read_only(-LSTM_OUTPUT.zero_point * _row_sums(recurrent))
         _prove_accumulator(f"{name}.recurrent", recurrent, recurrent_bias)
         recurrent_ratio = recurrent_scale * LSTM_OUTPUT.scale / GATE_SCALE
         return LstmDirection(
-            inputs, recurrent, input_bias, recurrent_bias,
+            inputs,
+            recurrent,
+            input_bias,
+            recurrent_bias,
             _requantizer(f"{name}.input", inputs, input_bias, scale / GATE_SCALE),
-            _requantizer(f"{name}.recurrent", recurrent, recurrent_bias, recurrent_ratio))
+            _requantizer(f"{name}.recurrent", recurrent, recurrent_bias, recurrent_ratio),
+        )
 
     def _matrix(self, name: str, source: str) -> tuple[SparseMatrix, NDArray[np.float64]]:
         """R1: the nonzeros of one float matrix [R, C] and its scale float64[1] or float64[R]."""
@@ -184,8 +208,14 @@ class _Converter:
         self.matrices.append(MatrixFacts(name, matrix.shape, matrix.nonzeros, vanished, scale))
         return matrix, scale
 
-    def _bias(self, name: str, weights: SparseMatrix, scale: NDArray[np.float64],
-              zero_point: int, *sources: str) -> NDArray[np.int64]:
+    def _bias(
+        self,
+        name: str,
+        weights: SparseMatrix,
+        scale: NDArray[np.float64],
+        zero_point: int,
+        *sources: str,
+    ) -> NDArray[np.int64]:
         """R3: the sum of the float biases ``sources`` and the zero point, int64[R], proved."""
         real = np.sum([self._weights[source].double().numpy() for source in sources], axis=0)
         try:
@@ -196,8 +226,9 @@ class _Converter:
         return _read_only(bias)
 
 
-def _requantizer(name: str, weights: SparseMatrix, bias: NDArray[np.int64],
-                 ratios: NDArray[np.float64]) -> Requantizer:
+def _requantizer(
+    name: str, weights: SparseMatrix, bias: NDArray[np.int64], ratios: NDArray[np.float64]
+) -> Requantizer:
     """R13: multipliers and shifts for float64[1] or float64[R], with R4's bound proved."""
     pairs = []
     for row, ratio in enumerate(ratios):
@@ -207,13 +238,17 @@ def _requantizer(name: str, weights: SparseMatrix, bias: NDArray[np.int64],
             where = f"{name}, row {row}" if ratios.size > 1 else name
             raise ConversionError(f"{where}: {error}") from None
     multiplier, shift = (np.array(values, dtype=np.int64) for values in zip(*pairs, strict=True))
-    largest = rescaled_bound(accumulator_bound(weights.row_start, weights.value, bias),
-                             multiplier, shift)
+    largest = rescaled_bound(
+        accumulator_bound(weights.row_start, weights.value, bias), multiplier, shift
+    )
     if (largest >= RESCALED_LIMIT).any():
         row = int(np.argmax(largest))
-        raise ConversionError(f"{name}, row {row}: a rescaled accumulator may reach {largest[row]}, "
-                              f"rule R4 allows less than {RESCALED_LIMIT}; the layer's output "
-                              f"range is far too small for its weights: calibrate on real speech")
+        raise ConversionError(
+            f"{name}, row {row}: a rescaled accumulator may reach "
+            f"{largest[row]}, rule R4 allows less than {RESCALED_LIMIT}; the "
+            f"calibrated range is far too small for the weights: calibrate on "
+            f"real speech"
+        )
     return Requantizer(_read_only(multiplier), _read_only(shift))
 
 
@@ -222,16 +257,22 @@ def _prove_accumulator(name: str, weights: SparseMatrix, bias: NDArray[np.int64]
     bound = accumulator_bound(weights.row_start, weights.value, bias)
     if (bound >= ACCUMULATOR_LIMIT).any():
         row = int(np.argmax(bound))
-        raise ConversionError(f"{name}, row {row}: an accumulator may reach {bound[row]}, rule R3 "
-                              f"allows less than {ACCUMULATOR_LIMIT}; the bias is far larger than "
-                              f"the weights: train with weight decay, or without --per-row")
+        raise ConversionError(
+            f"{name}, row {row}: an accumulator may reach {bound[row]}, rule R3 "
+            f"allows less than {ACCUMULATOR_LIMIT}; the bias is far larger than "
+            f"the weights: train with weight decay, or without --per-row"
+        )
 
 
 def _compress(dense: NDArray[np.int8]) -> SparseMatrix:
     rows, columns = np.nonzero(dense)
     row_start = np.searchsorted(rows, np.arange(dense.shape[0] + 1)).astype(np.int64)
-    return SparseMatrix((dense.shape[0], dense.shape[1]), _read_only(row_start),
-                        _read_only(columns.astype(np.int32)), _read_only(dense[rows, columns]))
+    return SparseMatrix(
+        (dense.shape[0], dense.shape[1]),
+        _read_only(row_start),
+        _read_only(columns.astype(np.int32)),
+        _read_only(dense[rows, columns]),
+    )
 
 
 def _row_sums(weights: SparseMatrix) -> NDArray[np.int64]:
@@ -242,15 +283,19 @@ def _row_sums(weights: SparseMatrix) -> NDArray[np.int64]:
 def _check_labels(graph: Graph, labels: tuple[str, ...]) -> None:
     classes = graph.layers[-1].outputs if isinstance(graph.layers[-1], Output) else 0
     if classes != len(labels) + 1:
-        raise ConversionError(f"the last layer must be an output layer with {len(labels) + 1} "
-                              f"classes, one a label and the blank; got {graph.layers[-1]}")
+        raise ConversionError(
+            f"the last layer must be an output layer with {len(labels) + 1} "
+            f"classes, one a label and the blank; got {graph.layers[-1]}"
+        )
 
 
-def _facts(calibration: Calibration, matrices: list[MatrixFacts], *, per_row: bool
-           ) -> dict[str, Any]:
+def _facts(
+    calibration: Calibration, matrices: list[MatrixFacts], *, per_row: bool
+) -> dict[str, Any]:
     """What the model file tells a person about its quantization; no executor reads it."""
     scales: dict[str, Any] = {
-        facts.name: [float(facts.scale.min()), float(facts.scale.max())] if per_row
+        facts.name: [float(facts.scale.min()), float(facts.scale.max())]
+        if per_row
         else float(facts.scale[0])
         for facts in matrices
     }

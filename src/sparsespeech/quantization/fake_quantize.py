@@ -10,6 +10,7 @@ rounded, except where a value was clamped: there it is 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -58,8 +59,8 @@ def fake_quantize_weights(weights: Tensor, *, per_row: bool = False) -> Tensor:
 
     The gradient passes unchanged: with the scale at the largest weight nothing is clamped.
     """
-    result: Tensor = _FakeQuantizeWeights.apply(weights, per_row)
-    return result
+    quantize: Callable[..., Tensor] = _FakeQuantizeWeights.apply
+    return quantize(weights, per_row)
 
 
 def fake_quantize_activations(x: Tensor, scale: float, zero_point: int) -> Tensor:
@@ -67,8 +68,8 @@ def fake_quantize_activations(x: Tensor, scale: float, zero_point: int) -> Tenso
 
     The gradient is passed where ``x`` lies inside the representable range and is 0 elsewhere.
     """
-    result: Tensor = _FakeQuantizeActivations.apply(x, scale, zero_point)
-    return result
+    quantize: Callable[..., Tensor] = _FakeQuantizeActivations.apply
+    return quantize(x, scale, zero_point)
 
 
 class _FakeQuantizeWeights(torch.autograd.Function):

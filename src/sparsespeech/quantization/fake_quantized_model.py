@@ -53,8 +53,15 @@ class QuantizedActivation:
 class FakeQuantizedModel:
     """DeepSpeech with every rounding and saturation of the integer model, in torch float64."""
 
-    def __init__(self, graph: Graph, weights: Mapping[str, Tensor], context: int,
-                 calibration: Calibration, *, per_row: bool = False) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        weights: Mapping[str, Tensor],
+        context: int,
+        calibration: Calibration,
+        *,
+        per_row: bool = False,
+    ) -> None:
         """Quantize the float ``weights``, named as in ``acoustic_model.deepspeech``.
 
         Raises ConversionError for a layer other than Linear, plain Lstm and Output.
@@ -69,11 +76,19 @@ class FakeQuantizedModel:
             if not isinstance(made, _Output):
                 scale, zero_point = made.output_scale, made.output_zero_point
 
-    def windows(self, frames: Tensor) -> Tensor:
-        """R12: uint8[T, I] windows of normalised frames float[T, F], oldest frame first."""
+    def frames(self, normalised: Tensor) -> QuantizedActivation:
+        """R12: each normalised frame, float[T, F], quantized once."""
         scale, zero_point = self._input.scale, self._input.zero_point
-        integers = activation_integers(frames, scale, zero_point)
-        edge = integers.new_full((self._context, frames.shape[1]), zero_point)
+        return QuantizedActivation(
+            activation_integers(normalised, scale, zero_point),
+            torch.tensor([scale], dtype=torch.float64),
+            zero_point,
+        )
+
+    def windows(self, normalised: Tensor) -> Tensor:
+        """R12: uint8[T, I] windows of normalised frames float[T, F], oldest frame first."""
+        integers = self.frames(normalised).integers
+        edge = integers.new_full((self._context, integers.shape[1]), self._input.zero_point)
         padded = torch.cat((edge, integers, edge))
         views = padded.unfold(0, 2 * self._context + 1, 1)  # [T, F, 2 context + 1]
         return views.transpose(1, 2).flatten(1).to(torch.uint8)
@@ -92,8 +107,15 @@ class FakeQuantizedModel:
 class Accumulator:
     """R3 of one matrix: ``acc = bias + sum w*x`` with the zero point of x folded into the bias."""
 
-    def __init__(self, weights: Tensor, bias: Tensor | None, input_scale: float,
-                 input_zero_point: int, *, per_row: bool) -> None:
+    def __init__(
+        self,
+        weights: Tensor,
+        bias: Tensor | None,
+        input_scale: float,
+        input_zero_point: int,
+        *,
+        per_row: bool,
+    ) -> None:
         """``weights`` float[R, C]; ``bias`` float[R], or None for the recurrent accumulator."""
         scale = weight_scale(weights, per_row=per_row)
         integers = weight_integers(weights, scale)
@@ -115,8 +137,10 @@ def fixed_point_ratio(ratio: Tensor) -> Tensor:
     In Python's floats: torch's powers of two need not be exact.
     """
     parts = [math.frexp(value) for value in ratio.tolist()]
-    nearest = [math.ldexp(math.floor(mantissa * 65536 + 0.5), exponent - 16)
-               for mantissa, exponent in parts]
+    nearest = [
+        math.ldexp(math.floor(mantissa * 65536 + 0.5), exponent - 16)
+        for mantissa, exponent in parts
+    ]
     return torch.tensor(nearest, dtype=torch.float64)
 
 
@@ -130,25 +154,26 @@ def saturate16(value: Tensor) -> Tensor:
     return value.clamp(-32768.0, 32767.0)
 
 
-def _sigmoid_base() -> Tensor:
-    """R6: values of sigma at multiples of 1/8, in Q0.15."""
-    return round_half_up(Q15 * torch.sigmoid(torch.arange(65, dtype=torch.float64) / 8))
+def _sigmoid_table() -> Tensor:
+    """R6: float64[65536], sigma in Q0.15 of every int16 in Q4.11, from -32768 up.
+
+    64 segments of 1/8 over |x| < 8, straight inside each, constant beyond.
+    """
+    base = round_half_up(Q15 * torch.sigmoid(torch.arange(65, dtype=torch.float64) / 8))
+    magnitude = torch.arange(16384, dtype=torch.float64)
+    segment = magnitude.div(256, rounding_mode="floor")
+    fraction, index = magnitude - 256 * segment, segment.long()
+    inside = base[index] + torch.floor((base.diff()[index] * fraction + 128) / 256)
+    positive = torch.cat((inside, base[64].expand(16385)))  # 0 .. 32768
+    return torch.cat((Q15 - positive[1:].flip(0), positive[:-1]))
 
 
-_BASE = _sigmoid_base()
-_SLOPE = _BASE.diff()
+_SIGMOID = _sigmoid_table()
 
 
 def sigmoid(x: Tensor) -> Tensor:
     """R6: integers in Q4.11 to integers in Q0.15."""
-    magnitude = x.abs()
-    inside = magnitude.clamp(max=16383.0)
-    segment = torch.floor(inside / 256)
-    fraction = inside - 256 * segment
-    index = segment.long()
-    interpolated = _BASE[index] + torch.floor((_SLOPE[index] * fraction + 128) / 256)
-    positive = torch.where(magnitude < 16384, interpolated, _BASE[64])
-    return torch.where(x < 0, Q15 - positive, positive)
+    return _SIGMOID[(x + 32768).long()]
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -172,8 +197,9 @@ def lstm_output(o: Tensor, cell: Tensor) -> Tensor:
 class _Linear:
     """R3 and R4 of a clipped layer."""
 
-    def __init__(self, accumulator: Accumulator, clip: float, output_scale: float,
-                 output_zero_point: int) -> None:
+    def __init__(
+        self, accumulator: Accumulator, clip: float, output_scale: float, output_zero_point: int
+    ) -> None:
         self.output_scale, self.output_zero_point = output_scale, output_zero_point
         self._accumulate = accumulator
         self._ratio = fixed_point_ratio(accumulator.scale / output_scale)
@@ -182,9 +208,11 @@ class _Linear:
 
     def run(self, x: Tensor) -> QuantizedActivation:
         y = rescale(self._accumulate(x), self._ratio) + self.output_zero_point
-        return QuantizedActivation(y.clamp(self.output_zero_point, self._high),
-                                   torch.tensor([self.output_scale], dtype=torch.float64),
-                                   self.output_zero_point)
+        return QuantizedActivation(
+            y.clamp(self.output_zero_point, self._high),
+            torch.tensor([self.output_scale], dtype=torch.float64),
+            self.output_zero_point,
+        )
 
 
 class _Output:
@@ -211,14 +239,14 @@ class LstmCell:
         return saturate16(rescale(self._input(x), self._input_ratio))
 
     def step(self, xp: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """h and cell [H] after one frame with input gates xp [4H]."""
+        """New h and cell [H] after one frame with input gates xp [4H]."""
         p = saturate16(xp + rescale(self._recurrent(h), self._recurrent_ratio))
         p_i, p_f, p_g, p_o = p.chunk(4)
         cell = next_cell(sigmoid(p_i), sigmoid(p_f), tanh(p_g), cell)
         return lstm_output(sigmoid(p_o), cell), cell
 
     def run(self, x: Tensor, *, backward: bool) -> Tensor:
-        """h [T, H] of one utterance, from the rest state of R12."""
+        """Outputs h [T, H] of one utterance, from the rest state of R12."""
         xp = self.input_gates(x)
         cells = xp.shape[1] // 4
         h = xp.new_full((cells,), LSTM_OUTPUT_ZERO_POINT)
@@ -242,34 +270,68 @@ class _Lstm:
 
     def run(self, x: Tensor) -> QuantizedActivation:
         parts = [cell.run(x, backward=bool(number)) for number, cell in enumerate(self.directions)]
-        return QuantizedActivation(torch.cat(parts, dim=1),
-                                   torch.tensor([self.output_scale], dtype=torch.float64),
-                                   self.output_zero_point)
+        return QuantizedActivation(
+            torch.cat(parts, dim=1),
+            torch.tensor([self.output_scale], dtype=torch.float64),
+            self.output_zero_point,
+        )
 
 
-def lstm_cell(weights: Mapping[str, Tensor], prefix: str, input_scale: float,
-              input_zero_point: int, *, per_row: bool) -> LstmCell:
+def lstm_cell(
+    weights: Mapping[str, Tensor],
+    prefix: str,
+    input_scale: float,
+    input_zero_point: int,
+    *,
+    per_row: bool,
+) -> LstmCell:
     """One direction from its float parameters ``PREFIX.weight_ih`` and so on."""
     bias = weights[f"{prefix}.bias_ih"].double() + weights[f"{prefix}.bias_hh"].double()
     return LstmCell(
-        Accumulator(weights[f"{prefix}.weight_ih"], bias, input_scale, input_zero_point,
-                    per_row=per_row),
-        Accumulator(weights[f"{prefix}.weight_hh"], None, 1.0 / LSTM_OUTPUT_STEPS,
-                    LSTM_OUTPUT_ZERO_POINT, per_row=per_row))
+        Accumulator(
+            weights[f"{prefix}.weight_ih"], bias, input_scale, input_zero_point, per_row=per_row
+        ),
+        Accumulator(
+            weights[f"{prefix}.weight_hh"],
+            None,
+            1.0 / LSTM_OUTPUT_STEPS,
+            LSTM_OUTPUT_ZERO_POINT,
+            per_row=per_row,
+        ),
+    )
 
 
-def _make(layer: Layer, weights: Mapping[str, Tensor], calibration: Calibration,
-          scale: float, zero_point: int, *, per_row: bool) -> _Linear | _Lstm | _Output:
+def _make(
+    layer: Layer,
+    weights: Mapping[str, Tensor],
+    calibration: Calibration,
+    scale: float,
+    zero_point: int,
+    *,
+    per_row: bool,
+) -> _Linear | _Lstm | _Output:
     if isinstance(layer, Linear | Output):
-        accumulator = Accumulator(weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"],
-                                  scale, zero_point, per_row=per_row)
+        accumulator = Accumulator(
+            weights[f"{layer.name}.weight"],
+            weights[f"{layer.name}.bias"],
+            scale,
+            zero_point,
+            per_row=per_row,
+        )
         if isinstance(layer, Output):
             return _Output(accumulator)
         output = calibration.outputs[layer.name].parameters()
         return _Linear(accumulator, layer.clip, output.scale, output.zero_point)
     if isinstance(layer, Lstm) and not (layer.projection or layer.peephole or layer.merge == "sum"):
-        return _Lstm([lstm_cell(weights, f"{layer.name}.directions.{number}", scale, zero_point,
-                                per_row=per_row)
-                      for number in range(2 if layer.bidirectional else 1)])
-    raise ConversionError(f"layer {layer.name}: fake-quantize knows Linear, Output and LSTM without "
-                          f"projection, peephole and summed directions, got {layer}")
+        return _Lstm(
+            [
+                lstm_cell(
+                    weights, f"{layer.name}.directions.{number}", scale, zero_point, per_row=per_row
+                )
+                for number in range(2 if layer.bidirectional else 1)
+            ]
+        )
+    raise ConversionError(
+        f"layer {layer.name}: fake-quantize knows no convolution, projection, "
+        f"peephole or summed directions yet, got {layer}"
+    )

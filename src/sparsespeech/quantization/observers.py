@@ -66,6 +66,8 @@ class MovingAverageObserver:
     def range(self) -> ActivationRange:
         """The averages so far; raises ConversionError if nothing was observed."""
         if self._weight == 0.0:
-            raise ConversionError("no activation was observed; calibrate on recordings that are "
-                                  "long enough to have a frame")
+            raise ConversionError(
+                "no activation was observed; calibrate on recordings that are "
+                "long enough to have a frame"
+            )
         return ActivationRange(self._minimum / self._weight, self._maximum / self._weight)

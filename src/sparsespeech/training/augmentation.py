@@ -21,8 +21,9 @@ Float32Array = NDArray[np.float32]
 class FeatureAugmentation:
     """Random changes of one utterance, all drawn from the generator that is passed in."""
 
-    def __init__(self, settings: Augmentation, config: MfccConfig,
-                 mean: NDArray[np.float64]) -> None:
+    def __init__(
+        self, settings: Augmentation, config: MfccConfig, mean: NDArray[np.float64]
+    ) -> None:
         """``mean`` float64[F] fills masked frames."""
         self._settings = settings
         self._transform = cosine_transform(config).astype(np.float32)  # [F, M]
@@ -30,8 +31,9 @@ class FeatureAugmentation:
         self._mean = mean.astype(np.float32)
         self._keeps_first = config.first_coefficient == "log_energy"
 
-    def __call__(self, frames: Float32Array, fewest_frames: int,
-                 random: np.random.Generator) -> Float32Array:
+    def __call__(
+        self, frames: Float32Array, fewest_frames: int, random: np.random.Generator
+    ) -> Float32Array:
         """Changed copy of ``frames`` float32[T, F] with at least ``fewest_frames`` frames."""
         settings = self._settings
         factor = random.uniform(1 - settings.time_stretch, 1 + settings.time_stretch)

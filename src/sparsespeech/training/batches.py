@@ -27,8 +27,16 @@ class Batch:
 class BatchPlan:
     """Batches of a whole run; ask for steps in increasing order to plan each epoch once."""
 
-    def __init__(self, lengths: IntegerArray, source: IntegerArray, data: Data, *, seed: int,
-                 steps: int, workers: int = 1) -> None:
+    def __init__(
+        self,
+        lengths: IntegerArray,
+        source: IntegerArray,
+        data: Data,
+        *,
+        seed: int,
+        steps: int,
+        workers: int = 1,
+    ) -> None:
         """``lengths`` in frames and ``source`` number of each utterance, int64[U].
 
         With several ``workers`` a step holds one batch a worker.
@@ -54,12 +62,15 @@ class BatchPlan:
         lengths = self._lengths[chosen]
         sorted_first_epoch = self._epoch == 0
         noise = 0.0 if sorted_first_epoch else self._data.bucket_noise
-        order = np.argsort(lengths * random.uniform(1 - noise, 1 + noise, lengths.size),
-                           kind="stable")
+        order = np.argsort(
+            lengths * random.uniform(1 - noise, 1 + noise, lengths.size), kind="stable"
+        )
         batches = self._cut(chosen[order])
         # Workers share a step: give them neighbours, which are of similar length.
-        steps = [batches[first : first + self._workers]
-                 for first in range(0, len(batches), self._workers)]
+        steps = [
+            batches[first : first + self._workers]
+            for first in range(0, len(batches), self._workers)
+        ]
         steps[-1] += steps[-1][:1] * (self._workers - len(steps[-1]))
         if not sorted_first_epoch:
             steps = [steps[number] for number in random.permutation(len(steps))]
@@ -87,8 +98,9 @@ class BatchPlan:
         for number in order:
             longest_with = max(longest, int(self._lengths[number]))
             size = len(batches[-1]) + 1
-            if batches[-1] and (longest_with * size > self._data.batch_frames
-                                or size > self._data.batch_utterances):
+            if batches[-1] and (
+                longest_with * size > self._data.batch_frames or size > self._data.batch_utterances
+            ):
                 batches.append([])
                 longest_with = int(self._lengths[number])
             batches[-1].append(int(number))

@@ -46,9 +46,14 @@ class Checkpoint:
     facts: dict[str, Any]  # recipe and training progress
 
 
-def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Tensor],
-                    optimizer: Mapping[str, Tensor], state: Mapping[str, Any],
-                    keep: int) -> Path:
+def save_checkpoint(
+    run: Path,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    keep: int,
+) -> Path:
     """Write ``run/checkpoints/step-N`` and remove all but the ``keep`` newest.
 
     Raises CheckpointError, the older checkpoints untouched, where the disk is full or read-only.
@@ -61,15 +66,20 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Tensor],
         for leftover in target.parent.glob(".*.partial"):
             shutil.rmtree(leftover, ignore_errors=True)
         with atomic_file.new_folder(target) as folder:
-            save_file({name: t.contiguous() for name, t in tensors.items()},
-                      folder / "model.safetensors")
-            save_file({name: t.contiguous() for name, t in optimizer.items()},
-                      folder / "optimizer.safetensors")
+            save_file(
+                {name: t.contiguous() for name, t in tensors.items()}, folder / "model.safetensors"
+            )
+            save_file(
+                {name: t.contiguous() for name, t in optimizer.items()},
+                folder / "optimizer.safetensors",
+            )
             content = {"format_version": FORMAT_VERSION, "step": step, **state}
             (folder / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{target}: cannot save the checkpoint: {error}; earlier "
-                              f"checkpoints are intact, free space and use --resume") from None
+        raise CheckpointError(
+            f"{target}: cannot save the checkpoint: {error}; earlier "
+            f"checkpoints are intact, free space and use --resume"
+        ) from None
     for old in list_checkpoints(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -86,8 +96,10 @@ def find_checkpoint(path: Path) -> Path:
         return path
     found = list_checkpoints(path)
     if not found:
-        raise CheckpointError(f"{path}: no checkpoint here; expected a run folder of "
-                              f"'sparsespeech train' or one of its checkpoints/step-N folders")
+        raise CheckpointError(
+            f"{path}: no checkpoint here; expected a run folder of "
+            f"'sparsespeech train' or one of its checkpoints/step-N folders"
+        )
     return found[-1]
 
 
@@ -115,8 +127,11 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
 
 def select(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Tensors whose name starts with ``prefix.``, the prefix removed."""
-    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items()
-            if name.startswith(f"{prefix}.")}
+    return {
+        name.removeprefix(f"{prefix}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.")
+    }
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -126,27 +141,34 @@ def load_checkpoint(path: Path) -> Checkpoint:
     tensors = read_tensors(folder, "model")
     try:
         return Checkpoint(
-            path=folder, step=int(state["step"]),
+            path=folder,
+            step=int(state["step"]),
             graph=Graph.from_json(state["graph"]),
             features=MfccConfig.from_json(state["features"]),
             mean=np.array(state["mean"], dtype=np.float64),
             deviation=np.array(state["deviation"], dtype=np.float64),
             labels=tuple(state["labels"]),
             weights=select(tensors, "average"),
-            facts={"recipe": state["recipe"], "progress": state["progress"]})
+            facts={"recipe": state["recipe"], "progress": state["progress"]},
+        )
     except (KeyError, TypeError, ValueError, SparseSpeechError) as error:
         raise CheckpointError(f"{folder}: state.json is incomplete or wrong: {error}") from None
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]
-                      ) -> dict[str, Tensor]:
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]
+) -> dict[str, Tensor]:
     """Moments as ``NAME/key`` tensors; ``names`` maps parameters to their names."""
-    return {f"{names[parameter]}/{key}": torch.as_tensor(value)
-            for parameter, values in optimizer.state.items() for key, value in values.items()}
+    return {
+        f"{names[parameter]}/{key}": torch.as_tensor(value)
+        for parameter, values in optimizer.state.items()
+        for key, value in values.items()
+    }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str],
-                      tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
+) -> None:
     """Inverse of :func:`optimizer_tensors`."""
     by_name = {name: parameter for parameter, name in names.items()}
     for key, value in tensors.items():

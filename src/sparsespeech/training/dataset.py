@@ -68,8 +68,15 @@ class SpeechDataset:
         return mean, np.maximum(deviation, 1e-3)
 
 
-def load_dataset(sources: Sequence[Source], config: MfccConfig, alphabet: Alphabet,
-                 cache: Path, *, max_duration_s: float, progress: Progress) -> SpeechDataset:
+def load_dataset(
+    sources: Sequence[Source],
+    config: MfccConfig,
+    alphabet: Alphabet,
+    cache: Path,
+    *,
+    max_duration_s: float,
+    progress: Progress,
+) -> SpeechDataset:
     """Features of all ``sources``; computed at most once for the same manifests and constants.
 
     Raises ManifestError for an unreadable manifest or a transcript outside the alphabet,
@@ -84,14 +91,18 @@ def load_dataset(sources: Sequence[Source], config: MfccConfig, alphabet: Alphab
     kept = [u for u, keep in zip(utterances, short, strict=True) if keep]
     source_numbers = np.array([n for n, keep in zip(numbers, short, strict=True) if keep])
     if not kept:
-        raise ManifestError(f"all {len(utterances)} utterances are longer than "
-                            f"data.max_duration_s = {max_duration_s}")
+        raise ManifestError(
+            f"all {len(utterances)} utterances are longer than "
+            f"data.max_duration_s = {max_duration_s}"
+        )
     texts = [normalise_transcript(utterance.text) for utterance in kept]
     for utterance, text in zip(kept, texts, strict=True):
         unknown = alphabet.unknown_characters(text)
         if unknown:
-            raise ManifestError(f"transcript of {utterance.audio_filepath} holds {sorted(unknown)}"
-                                f", which the alphabet {''.join(alphabet.symbols)!r} lacks")
+            raise ManifestError(
+                f"transcript of {utterance.audio_filepath} holds {sorted(unknown)}"
+                f", which the alphabet {''.join(alphabet.symbols)!r} lacks"
+            )
     frames, start = _cached_features(kept, config, cache, progress)
     targets = [alphabet.encode(text) for text in texts]
     dataset = SpeechDataset(frames, start, targets, texts, source_numbers, 0)
@@ -104,24 +115,35 @@ def frames_needed(target: NDArray[np.int64]) -> int:
 
 
 def _without_impossible(dataset: SpeechDataset, given: int) -> SpeechDataset:
-    possible = [bool(target.size) and frames_needed(target) <= length
-                for target, length in zip(dataset.targets, dataset.lengths, strict=True)]
+    possible = [
+        bool(target.size) and frames_needed(target) <= length
+        for target, length in zip(dataset.targets, dataset.lengths, strict=True)
+    ]
     chosen = np.flatnonzero(possible)
-    frames = [dataset.utterance_frames(number) for number in chosen]
+    frames = [dataset.utterance_frames(int(number)) for number in chosen]
     if not frames:
         raise ManifestError("no utterance is long enough for its transcript")
     start = np.cumsum([0] + [len(part) for part in frames])
     everything = chosen.size == len(dataset)
-    return SpeechDataset(dataset.frames if everything else np.concatenate(frames), start,
-                         [dataset.targets[n] for n in chosen], [dataset.texts[n] for n in chosen],
-                         dataset.source[chosen], given - int(chosen.size))
+    return SpeechDataset(
+        dataset.frames if everything else np.concatenate(frames),
+        start,
+        [dataset.targets[n] for n in chosen],
+        [dataset.texts[n] for n in chosen],
+        dataset.source[chosen],
+        given - int(chosen.size),
+    )
 
 
-def _cached_features(utterances: Sequence[Utterance], config: MfccConfig, cache: Path,
-                     progress: Progress) -> tuple[Float32Array, NDArray[np.int64]]:
-    key = {"features": config.to_json(),
-           "recordings": [[str(u.audio_filepath), u.audio_filepath.stat().st_size]
-                          for u in utterances]}
+def _cached_features(
+    utterances: Sequence[Utterance], config: MfccConfig, cache: Path, progress: Progress
+) -> tuple[Float32Array, NDArray[np.int64]]:
+    key = {
+        "features": config.to_json(),
+        "recordings": [
+            [str(u.audio_filepath), u.audio_filepath.stat().st_size] for u in utterances
+        ],
+    }
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     path = cache / f"features-{digest}.safetensors"
     if path.is_file():

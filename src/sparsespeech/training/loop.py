@@ -9,11 +9,6 @@ ends with the same bits as one that was not (same machine, versions and thread c
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +17,7 @@ import jiwer
 import numpy as np
 import torch
 import yaml
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch import Tensor, nn
 
 from sparsespeech import atomic_file
@@ -41,20 +35,30 @@ from sparsespeech.training.dataset import SpeechDataset, frames_needed, load_dat
 from sparsespeech.training.distributed import average_gradients, barrier, worker_group
 from sparsespeech.training.optimizer import WeightAverage, build_optimizer, learning_rate
 from sparsespeech.training.recipe import Recipe, expand_path
+from sparsespeech.training.run_log import RunLog, training_progress
 from sparsespeech.training.throughput import Throughput, keep_freed_memory, peak_flops
 
 
-def train(recipe: Recipe, run: Path, *, resume: bool = False, stop_after: int | None = None,
-          tensorboard: bool = False) -> Path:
+def train(
+    recipe: Recipe,
+    run: Path,
+    *,
+    resume: bool = False,
+    stop_after: int | None = None,
+    threads: int | None = None,
+    tensorboard: bool = False,
+) -> Path:
     """Run ``recipe`` in the folder ``run`` and return the last checkpoint.
 
     ``resume`` goes on from the newest checkpoint of ``run`` (or starts if there is none);
-    ``stop_after`` ends the session early after that many steps of the whole run. Raises
-    RecipeError, ManifestError, AudioError or CheckpointError.
+    ``stop_after`` ends the session early after that many steps of the whole run; ``threads`` is
+    the number of CPU threads. Raises RecipeError, ManifestError, AudioError or CheckpointError.
     """
     keep_freed_memory()
+    if threads is not None:
+        torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    with worker_group() as (rank, workers), _progress(rank == 0) as progress:
+    with worker_group() as (rank, workers), training_progress(rank == 0) as progress:
         _prepare_run(recipe, run, resume=resume, rank=rank)
         barrier(workers)
         session = Session.build(recipe, run, progress, rank, workers)
@@ -104,20 +108,36 @@ class Session:
     throughput: Throughput
 
     @classmethod
-    def build(cls, recipe: Recipe, run: Path, progress: Progress, rank: int, workers: int
-              ) -> Session:
+    def build(
+        cls, recipe: Recipe, run: Path, progress: Progress, rank: int, workers: int
+    ) -> Session:
         """Load data, build model, optimizer and masks as they are before step 0."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         alphabet, features = Alphabet(tuple(recipe.data.symbols)), recipe.feature_config()
         dataset, development = (
-            load_dataset(sources, features, alphabet, run / "features",
-                         max_duration_s=recipe.data.max_duration_s, progress=progress)
-            for sources in (recipe.data.train, [recipe.data.development]))
+            load_dataset(
+                sources,
+                features,
+                alphabet,
+                run / "features",
+                max_duration_s=recipe.data.max_duration_s,
+                progress=progress,
+            )
+            for sources in (recipe.data.train, [recipe.data.development])
+        )
         torch.manual_seed(recipe.seed)
-        graph = deepspeech(recipe.model.hidden, bidirectional=recipe.model.bidirectional,
-                           inputs=features.inputs, labels=alphabet.classes)
-        model = DeepSpeech(graph, context=features.context, coefficients=features.coefficients,
-                           dropout=recipe.model.dropout)
+        graph = deepspeech(
+            recipe.model.hidden,
+            bidirectional=recipe.model.bidirectional,
+            inputs=features.inputs,
+            labels=alphabet.classes,
+        )
+        model = DeepSpeech(
+            graph,
+            context=features.context,
+            coefficients=features.coefficients,
+            dropout=recipe.model.dropout,
+        )
         mean, deviation = dataset.normalisation()
         if recipe.model.initial is not None:
             mean, deviation = _load_initial(model, recipe.model.initial)
@@ -125,14 +145,31 @@ class Session:
         settings = recipe.augmentation
         dtype = torch.bfloat16 if recipe.optimizer.bfloat16 else torch.float32
         return cls(
-            recipe, run, device, rank, workers, alphabet, dataset, development, mean, deviation,
-            BatchPlan(dataset.lengths, dataset.source, recipe.data, seed=recipe.seed,
-                      steps=recipe.optimizer.steps, workers=workers),
+            recipe,
+            run,
+            device,
+            rank,
+            workers,
+            alphabet,
+            dataset,
+            development,
+            mean,
+            deviation,
+            BatchPlan(
+                dataset.lengths,
+                dataset.source,
+                recipe.data,
+                seed=recipe.seed,
+                steps=recipe.optimizer.steps,
+                workers=workers,
+            ),
             FeatureAugmentation(settings, features, mean) if settings else None,
-            model, build_optimizer(model, recipe.optimizer),
+            model,
+            build_optimizer(model, recipe.optimizer),
             WeightAverage(model, recipe.optimizer.average_decay),
             _build_masks(recipe, model),
-            Throughput(model, features.frame_duration_s, peak_flops(dtype, device)))
+            Throughput(model, features.frame_duration_s, peak_flops(dtype, device)),
+        )
 
     def prune(self, step: int) -> None:
         """Algorithm 1 of the MAU paper: update the masks, then weights times masks."""
@@ -148,9 +185,18 @@ class Session:
         frames, lengths, targets, target_lengths = self._batch(step)
         with self._autocast():
             log_probabilities = self.model(frames, lengths)
-        loss = nn.functional.ctc_loss(log_probabilities, targets, lengths, target_lengths,
-                                      blank=self.alphabet.blank, reduction="sum",
-                                      zero_infinity=True) / target_lengths.sum()
+        loss = (
+            nn.functional.ctc_loss(
+                log_probabilities,
+                targets,
+                lengths,
+                target_lengths,
+                blank=self.alphabet.blank,
+                reduction="sum",
+                zero_infinity=True,
+            )
+            / target_lengths.sum()
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
         self.optimizer.zero_grad(set_to_none=True)
@@ -183,10 +229,13 @@ class Session:
 
     def figures(self, step: int, loss: float) -> dict[str, float]:
         """What the log shows."""
-        return {"epoch": self.plan.at(step, self.rank).epoch, "loss": loss,
-                "learning_rate": learning_rate(step, self.recipe.optimizer),
-                "sparsity": self.masks.sparsity() if self.masks else 0.0,
-                **self.throughput.report()}
+        return {
+            "epoch": self.plan.at(step, self.rank).epoch,
+            "loss": loss,
+            "learning_rate": learning_rate(step, self.recipe.optimizer),
+            "sparsity": self.masks.sparsity() if self.masks else 0.0,
+            **self.throughput.report(),
+        }
 
     def save(self, step: int) -> None:
         """Write the checkpoint of the state before ``step``."""
@@ -197,18 +246,29 @@ class Session:
             "recipe": self.recipe.model_dump(mode="json"),
             "graph": self.model.graph.to_json(),
             "features": self.recipe.feature_config().to_json(),
-            "mean": self.mean.tolist(), "deviation": self.deviation.tolist(),
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
             "labels": list(self.alphabet.symbols),
-            "progress": {"workers": self.workers,
-                         "sparsity": self.masks.sparsity() if self.masks else 0.0,
-                         "utterances": len(self.dataset), "dropped": self.dataset.dropped,
-                         "hours": float(self.dataset.lengths.sum()
-                                        * self.recipe.feature_config().frame_duration_s / 3600)},
+            "progress": {
+                "workers": self.workers,
+                "sparsity": self.masks.sparsity() if self.masks else 0.0,
+                "utterances": len(self.dataset),
+                "dropped": self.dataset.dropped,
+                "hours": float(
+                    self.dataset.lengths.sum()
+                    * self.recipe.feature_config().frame_duration_s
+                    / 3600
+                ),
+            },
         }
         checkpoints.save_checkpoint(
-            self.run, step, {**weights, **average, **masks},
-            checkpoints.optimizer_tensors(self.optimizer, self._names()), state,
-            self.recipe.logging.keep_checkpoints)
+            self.run,
+            step,
+            {**weights, **average, **masks},
+            checkpoints.optimizer_tensors(self.optimizer, self._names()),
+            state,
+            self.recipe.logging.keep_checkpoints,
+        )
 
     def restore(self) -> int:
         """Load the newest checkpoint of the run, if any; returns the step to go on with."""
@@ -219,14 +279,17 @@ class Session:
         tensors = checkpoints.read_tensors(folder, "model")
         try:
             if state["progress"]["workers"] != self.workers:
-                raise CheckpointError(f"{folder}: made with {state['progress']['workers']} workers,"
-                                      f" resumed with {self.workers}: use the same number")
+                raise CheckpointError(
+                    f"{folder}: made with {state['progress']['workers']} workers,"
+                    f" resumed with {self.workers}: use the same number"
+                )
             self.model.load_state_dict(checkpoints.select(tensors, "weights"))
             self.average.load(checkpoints.select(tensors, "average"))
             if self.masks is not None:
                 self.masks.masks = checkpoints.select(tensors, "masks")
-            checkpoints.restore_optimizer(self.optimizer, self._names(),
-                                          checkpoints.read_tensors(folder, "optimizer"))
+            checkpoints.restore_optimizer(
+                self.optimizer, self._names(), checkpoints.read_tensors(folder, "optimizer")
+            )
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: does not fit the recipe: {error}") from None
         return int(state["step"])
@@ -235,8 +298,9 @@ class Session:
         return {parameter: name for name, parameter in self.model.named_parameters()}
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16,
-                              enabled=self.recipe.optimizer.bfloat16)
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.recipe.optimizer.bfloat16
+        )
 
     def _normalise(self, frames: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
         return torch.from_numpy(((frames - self.mean) / self.deviation).astype(np.float32))
@@ -245,19 +309,23 @@ class Session:
         """Padded frames [B, T, F], lengths [B], joined targets and their lengths [B]."""
         utterances = self.plan.at(step, self.rank).utterances
         parts, targets = [], []
-        for number in utterances:
+        for place, number in enumerate(utterances):
             target = self.dataset.targets[number]
             frames = self.dataset.utterance_frames(number)
             if self._augments(step) and self.augmentation is not None:
-                random = np.random.default_rng([self.recipe.seed, step, int(number)])
+                random = np.random.default_rng([self.recipe.seed, step, self.rank, place])
                 frames = self.augmentation(frames, frames_needed(target), random)
             parts.append(self._normalise(frames))
             targets.append(torch.from_numpy(target))
         lengths = torch.tensor([len(part) for part in parts])
         padded = nn.utils.rnn.pad_sequence(parts, batch_first=True)
         sizes = torch.tensor([len(target) for target in targets])
-        return (padded.to(self.device), lengths.to(self.device),
-                torch.cat(targets).to(self.device), sizes.to(self.device))
+        return (
+            padded.to(self.device),
+            lengths.to(self.device),
+            torch.cat(targets).to(self.device),
+            sizes.to(self.device),
+        )
 
     def _augments(self, step: int) -> bool:
         settings = self.recipe.augmentation
@@ -265,51 +333,19 @@ class Session:
         return settings is not None and settings.start <= step < steps * (1 - settings.off_at_end)
 
 
-class RunLog:
-    """``log.jsonl`` in the run folder, TensorBoard if asked for, and the progress line."""
-
-    def __init__(self, run: Path, first: int, *, enabled: bool, tensorboard: bool) -> None:
-        """Entries at or after step ``first`` of an interrupted session are dropped."""
-        self._path = run / "log.jsonl"
-        self._enabled = enabled
-        self._latest: dict[str, float] = {}
-        self._writer = _tensorboard_writer(run) if tensorboard and enabled else None
-        if enabled and self._path.is_file():
-            lines = [line for line in self._path.read_text().splitlines()
-                     if line and json.loads(line)["step"] <= first]
-            atomic_file.write_text(self._path, "".join(line + "\n" for line in lines))
-
-    def write(self, step: int, figures: dict[str, float]) -> None:
-        """Append one line and remember the figures for :meth:`line`."""
-        self._latest.update(figures)
-        if not self._enabled:
-            return
-        record = {"step": step, "time": round(time.time(), 2),
-                  **{key: round(value, 6) for key, value in figures.items()}}
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
-        if self._writer is not None:
-            for key, value in figures.items():
-                self._writer.add_scalar(key, value, step)
-
-    def line(self) -> str:
-        """Loss, WER, sparsity, speed and utilisation for the progress bar."""
-        shown = {"loss": ".3f", "development_wer": ".1f", "sparsity": ".1%",
-                 "audio_hours_per_hour": ".0f", "flop_utilisation": ".0%"}
-        names = {"development_wer": "WER", "audio_hours_per_hour": "h/h",
-                 "flop_utilisation": "MFU"}
-        return "  ".join(f"{names.get(key, key)} {self._latest[key]:{form}}"
-                         for key, form in shown.items() if key in self._latest)
-
-
 def _build_masks(recipe: Recipe, model: DeepSpeech) -> PruningMasks | None:
     settings, steps = recipe.pruning, recipe.optimizer.steps
     if settings is None:
         return None
     start, end = round(settings.start * steps), round(settings.end * steps)
-    schedule = SparsitySchedule(start, end, max(1, (end - start) // settings.updates),
-                                settings.final_sparsity, settings.initial_sparsity,
-                                settings.shape)
+    schedule = SparsitySchedule(
+        start,
+        end,
+        max(1, (end - start) // settings.updates),
+        settings.final_sparsity,
+        settings.initial_sparsity,
+        settings.shape,
+    )
     targets = resolve_targets(prunable_names(model), settings.final_sparsity, settings.exceptions)
     return PruningMasks(dict(model.named_parameters()), targets, schedule)
 
@@ -319,8 +355,10 @@ def _load_initial(model: DeepSpeech, path: str) -> tuple[Any, Any]:
     try:
         model.load_state_dict(initial.weights)
     except RuntimeError:
-        raise RecipeError(f"model.initial: {initial.path} holds {initial.graph}, but the recipe "
-                          f"asks for {model.graph}") from None
+        raise RecipeError(
+            f"model.initial: {initial.path} holds {initial.graph}, but the recipe "
+            f"asks for {model.graph}"
+        ) from None
     return initial.mean, initial.deviation
 
 
@@ -328,27 +366,9 @@ def _prepare_run(recipe: Recipe, run: Path, *, resume: bool, rank: int) -> None:
     if rank != 0:
         return
     if not resume and checkpoints.list_checkpoints(run):
-        raise CheckpointError(f"{run}: holds checkpoints already; use --resume to go on or "
-                              f"another --output")
+        raise CheckpointError(
+            f"{run}: holds checkpoints already; use --resume to go on or another --output"
+        )
     run.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
     atomic_file.write_text(run / "recipe.yaml", text)
-
-
-def _tensorboard_writer(run: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        from sparsespeech.errors import MissingDependencyError
-        raise MissingDependencyError(
-            "TensorBoard logs need: pip install 'sparsespeech[tensorboard]'") from None
-    return SummaryWriter(str(run / "tensorboard"))
-
-
-@contextmanager
-def _progress(visible: bool) -> Iterator[Progress]:
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn()]
-    console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, disable=not visible) as progress:
-        yield progress

@@ -16,9 +16,14 @@ def build_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
     matrices = [p for p in model.parameters() if p.ndim == 2]
     vectors = [p for p in model.parameters() if p.ndim != 2]
     return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": settings.weight_decay},
-         {"params": vectors, "weight_decay": 0.0}],
-        lr=settings.learning_rate, betas=settings.betas, foreach=True)
+        [
+            {"params": matrices, "weight_decay": settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        foreach=True,
+    )
 
 
 def learning_rate(step: int, settings: Optimizer) -> float:

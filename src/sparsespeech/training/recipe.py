@@ -110,7 +110,8 @@ class Pruning(_Section):
     updates: Count = 80
     shape: Literal["cubic", "linear"] = "cubic"
     exceptions: dict[str, Sparsity] = Field(
-        default_factory=lambda: {r"^layer1\.": 0.85, r"^layer6\.": 0.0})
+        default_factory=lambda: {r"^layer1\.": 0.85, r"^layer6\.": 0.0}
+    )
 
 
 class Quantization(_Section):
@@ -147,12 +148,15 @@ class Recipe(_Section):
     def _consistent(self) -> Recipe:
         if self.pruning is not None:
             if not self.pruning.start < self.pruning.end:
-                raise ValueError(f"pruning.start {self.pruning.start} must be below "
-                                 f"pruning.end {self.pruning.end}")
+                raise ValueError(
+                    f"pruning.start {self.pruning.start} must be below "
+                    f"pruning.end {self.pruning.end}"
+                )
             if self.optimizer.decay_start < self.pruning.end:
                 raise ValueError(
                     f"optimizer.decay_start {self.optimizer.decay_start} is before pruning.end "
-                    f"{self.pruning.end}: the learning rate must not decay during the ramp")
+                    f"{self.pruning.end}: the learning rate must not decay during the ramp"
+                )
         return self
 
     def feature_config(self) -> MfccConfig:
@@ -166,8 +170,9 @@ class Recipe(_Section):
 def bundled_recipes() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = resources.files("sparsespeech") / "recipes"
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir()
-                  if item.name.endswith(".yaml"))
+    return sorted(
+        item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
@@ -180,17 +185,22 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         text = path.read_text(encoding="utf-8")
     elif name_or_path in bundled_recipes():
         text = (resources.files("sparsespeech") / "recipes" / f"{name_or_path}.yaml").read_text(
-            encoding="utf-8")
+            encoding="utf-8"
+        )
     else:
-        raise RecipeError(f"no recipe {name_or_path!r}: neither a file nor one of the bundled "
-                          f"recipes ({', '.join(bundled_recipes())})")
+        raise RecipeError(
+            f"no recipe {name_or_path!r}: neither a file nor one of the bundled "
+            f"recipes ({', '.join(bundled_recipes())})"
+        )
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"{name_or_path}: not YAML: {reason}") from None
     if not isinstance(values, dict):
-        raise RecipeError(f"{name_or_path}: a recipe is a YAML mapping, got {type(values).__name__}")
+        raise RecipeError(
+            f"{name_or_path}: a recipe is a YAML mapping, got {type(values).__name__}"
+        )
     for override in overrides or []:
         _set_key(values, override)
     return parse_recipe(values, name_or_path)

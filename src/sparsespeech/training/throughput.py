@@ -59,5 +59,7 @@ class Throughput:
         elapsed = max(time.perf_counter() - self._since, 1e-9)
         rate = self._frames / elapsed
         self._frames, self._since = 0, time.perf_counter()
-        return {"audio_hours_per_hour": rate * self._frame_duration_s,
-                "flop_utilisation": rate * self._flops_per_frame / self._peak}
+        return {
+            "audio_hours_per_hour": rate * self._frame_duration_s,
+            "flop_utilisation": rate * self._flops_per_frame / self._peak,
+        }

@@ -39,7 +39,7 @@ def model_vector(
     facts, tensors = flatten_model(model)
     tensors["windows"] = np.concatenate(utterances)
     tensors["frames"] = np.array([len(windows) for windows in utterances])
-    tensors["logits"] = np.concatenate(logits)
+    tensors["logits"] = np.concatenate(logits).astype(np.int64 if bits == 16 else np.int32)
     tensors["logit_frames"] = np.array([len(rows) for rows in logits])
     return Vector(name, "model", rules, about, tensors, facts)
 
@@ -47,9 +47,10 @@ def model_vector(
 def random_model_vectors() -> list[Vector]:
     """Random layers and whole tiny models, one or more for each option of the graph."""
     return [
-        _linear("r04_linear_lanes", wide=False, per_row=False),
-        _linear("r04_linear_per_row", wide=False, per_row=True),
-        _linear("r10_linear_wide", wide=True, per_row=True),
+        _linear("r04_linear_lanes", _LANES),
+        _linear("r04_linear_one_row", (129, 1)),
+        _linear("r04_linear_per_row", (17, 40, 33, 31), per_row=True),
+        _linear("r10_linear_wide", (17, 40, 33, 31), wide=True, per_row=True),
         *(
             _lstm(f"r05_lstm_{cells}_cells", cells, bidirectional=cells % 2 == 1)
             for cells in (1, 3, 16, 17, 31)
@@ -64,7 +65,7 @@ def random_model_vectors() -> list[Vector]:
         _lstm("r10_lstm_wide", 9, wide=True),
         _lstm("r10_lstm_wide_projection", 8, wide=True, projection=5, peephole=True, per_row=True),
         _lstm("r10_lstm_wide_sum", 8, wide=True, merge="sum"),
-        _lstm("r12_lstm_long", 6, frames=(150, 129, 128, 127, 1)),
+        _lstm("r12_lstm_long", 4, frames=(129, 128)),
         *(
             _convolution(name, geometry, wide=wide)
             for name, geometry, wide in _CONVOLUTIONS
@@ -77,6 +78,7 @@ def random_model_vectors() -> list[Vector]:
     ]
 
 
+_LANES = (17, 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 129)  # around vector units
 _CONVOLUTIONS = [
     ("r11_convolution", Conv2d("layer1", 1, 8, (3, 3), (1, 1), (1, 1)), False),
     ("r11_convolution_stride", Conv2d("layer1", 2, 5, (5, 3), (2, 2), (2, 0)), False),
@@ -98,13 +100,12 @@ def windows(
     return utterances
 
 
-def _linear(name: str, *, wide: bool, per_row: bool) -> Vector:
-    """A chain of layers whose widths lie around the lanes of vector units."""
+def _linear(
+    name: str, widths: tuple[int, ...], *, wide: bool = False, per_row: bool = False
+) -> Vector:
+    """A chain of fully connected layers of ``widths``, first the inputs, and an output layer."""
     random = SeededIntegers(name)
-    build = LayerBuilder(random, density=0.08, wide=wide, per_row=per_row)
-    widths = [17, 129, 128, 127, 65, 64, 63, 33, 32, 31, 16, 15, 1]
-    if per_row:
-        widths = [17, 40, 33, 31]
+    build = LayerBuilder(random, density=0.12, wide=wide, per_row=per_row)
     pairs: Pairs = []
     zero_point = 0 if wide else 101
     for number, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):

@@ -1,0 +1,115 @@
+"""Our LSTM against torch.nn.LSTM: values and gradients, lengths, saturation."""
+
+import pytest
+import torch
+from torch import nn
+
+from sparsespeech.acoustic_model.recurrent import SaturatingLstm
+from sparsespeech.graph import CELL_LIMIT, Lstm
+
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def pair(
+    inputs: int, cells: int, *, bidirectional: bool, seed: int = 0
+) -> tuple[SaturatingLstm, nn.LSTM]:
+    torch.manual_seed(seed)
+    ours = SaturatingLstm(Lstm("lstm", inputs, cells, bidirectional))
+    theirs = nn.LSTM(inputs, cells, bidirectional=bidirectional)
+    for direction, suffix in enumerate(["", "_reverse"][: len(ours.directions)]):
+        for name in NAMES:
+            value = getattr(ours.directions[direction], name).data
+            getattr(theirs, f"{name}_l0{suffix}").data.copy_(value)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("lengths", [[7, 7, 7], [7, 3, 1], [2, 7, 5]])
+def test_equals_torch_lstm(bidirectional: bool, lengths: list[int]) -> None:
+    ours, theirs = pair(6, 5, bidirectional=bidirectional)
+    x = torch.randn(7, 3, 6, requires_grad=True)
+    x_theirs = x.detach().clone().requires_grad_()
+    output = ours(x, torch.tensor(lengths))
+    packed = nn.utils.rnn.pack_padded_sequence(
+        x_theirs, torch.tensor(lengths), enforce_sorted=False
+    )
+    expected, _ = nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], total_length=7)
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
+    weight = torch.randn_like(expected)
+    (output * weight).sum().backward()
+    (expected * weight).sum().backward()
+    torch.testing.assert_close(x.grad, x_theirs.grad, rtol=1e-5, atol=2e-6)
+    for direction, suffix in enumerate(["", "_reverse"][: len(ours.directions)]):
+        for name in NAMES:
+            got = getattr(ours.directions[direction], name).grad
+            torch.testing.assert_close(
+                got, getattr(theirs, f"{name}_l0{suffix}").grad, rtol=1e-5, atol=5e-6
+            )
+
+
+def test_gradients_agree_with_finite_differences_in_the_saturated_range() -> None:
+    ours, _ = pair(3, 4, bidirectional=True, seed=1)
+    with torch.no_grad():
+        for direction in ours.directions:
+            direction.bias_ih += 4.0  # gates wide open: the cell grows by almost one a step
+    x = torch.randn(40, 1, 3)
+    lengths = torch.tensor([40])
+    weight = torch.randn(40, 1, 8)
+    parameter = ours.directions[0].weight_ih
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float((ours(x, lengths).double() * weight).sum())
+
+    (ours(x, lengths) * weight).sum().backward()
+    step = 1e-2
+    for index in [(0, 0), (5, 1), (9, 2), (13, 0)]:
+        before = parameter.data[index].item()
+        parameter.data[index] = before + step
+        above = loss()
+        parameter.data[index] = before - step
+        below = loss()
+        parameter.data[index] = before
+        numeric = (above - below) / (2 * step)
+        assert parameter.grad is not None
+        assert parameter.grad[index].item() == pytest.approx(numeric, rel=0.05, abs=2e-3)
+
+
+def test_the_cell_saturates() -> None:
+    layer = SaturatingLstm(Lstm("lstm", 1, 1, bidirectional=False))
+    cell = layer.directions[0]
+    with torch.no_grad():
+        for name in NAMES:
+            getattr(cell, name).zero_()
+        cell.bias_ih.copy_(torch.tensor([20.0, 20.0, 20.0, 20.0]))  # c grows by one a step
+    steps = 200
+    x = torch.zeros(steps, 1, 1)
+    layer(x, torch.tensor([steps]))
+    saved = layer(x, torch.tensor([steps])).grad_fn.saved_tensors  # type: ignore[union-attr]
+    largest = max(float(tensor.detach().abs().max()) for tensor in saved)
+    assert largest == CELL_LIMIT
+    # The gradient through a saturated cell is zero: the first inputs cannot matter any more.
+    x.requires_grad_()
+    layer(x, torch.tensor([steps]))[-1].sum().backward()
+    assert x.grad is not None
+    assert float(x.grad[: steps - 30].abs().max()) == 0.0
+
+
+def test_padding_never_enters() -> None:
+    ours, _ = pair(4, 3, bidirectional=True)
+    x = torch.randn(9, 2, 4)
+    lengths = torch.tensor([9, 5])
+    alone = ours(x[:5, 1:], torch.tensor([5]))
+    changed = x.clone()
+    changed[5:, 1] = 1e3
+    torch.testing.assert_close(ours(changed, lengths)[:5, 1:], alone, rtol=0, atol=1e-6)
+    assert float(ours(changed, lengths)[5:, 1].detach().abs().max()) == 0.0
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Lstm("l", 4, 3, projection=2), Lstm("l", 4, 3, peephole=True), Lstm("l", 4, 3, merge="sum")],
+)
+def test_unknown_variants_are_refused(layer: Lstm) -> None:
+    with pytest.raises(ValueError, match="layer l"):
+        SaturatingLstm(layer)

@@ -1,0 +1,165 @@
+"""The loop on a corpus of tones: it learns, prunes, logs, refuses and survives a full disk."""
+
+import json
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tone_corpus import speak, tiny_recipe, write_corpus
+
+from sparsespeech.acoustic_model.deepspeech import prunable_names
+from sparsespeech.decoding.greedy import greedy_decode
+from sparsespeech.errors import CheckpointError, ManifestError, RecipeError
+from sparsespeech.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
+from sparsespeech.training.float_recogniser import FloatRecogniser, build_model
+from sparsespeech.training.loop import train
+from sparsespeech.training.optimizer import learning_rate
+from sparsespeech.training.recipe import Optimizer, Recipe, parse_recipe
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("tones"), 40)
+
+
+def recipe(manifest: Path, **changes: object) -> Recipe:
+    return parse_recipe(tiny_recipe(manifest, **changes), "test")
+
+
+@pytest.fixture(scope="module")
+def trained(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    run = tmp_path_factory.mktemp("runs") / "learned"
+    train(
+        recipe(
+            manifest,
+            model={"hidden": 32, "dropout": 0.0, "features": {"context": 2}},
+            augmentation=None,
+            pruning={"final_sparsity": 0.6, "start": 0.6, "end": 0.8, "updates": 10},
+            optimizer={
+                "steps": 320,
+                "learning_rate": 0.01,
+                "warmup_steps": 20,
+                "decay_start": 0.8,
+                "average_decay": 0.9,
+            },
+            logging={"checkpoint_every": 160, "evaluate_every": 160, "log_every": 40},
+        ),
+        run,
+    )
+    return run
+
+
+def test_it_learns_the_tones_and_prunes(trained: Path) -> None:
+    log = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    assert [row["development_wer"] for row in log if "development_wer" in row][-1] < 20
+    last = [row for row in log if "loss" in row][-1]
+    assert last["audio_hours_per_hour"] > 0
+    assert 0 < last["flop_utilisation"] < 1.5
+    checkpoint = load_checkpoint(trained)
+    model = build_model(checkpoint)
+    for name in prunable_names(model):
+        wanted = {"layer1": 0.85, "layer6": 0.0}.get(name.split(".")[0], 0.6)
+        weights = model.get_parameter(name)
+        assert float((weights == 0).float().mean()) == pytest.approx(wanted, abs=0.01), name
+
+
+def test_a_checkpoint_recognises(trained: Path) -> None:
+    recogniser = FloatRecogniser.load(trained)
+    random = np.random.default_rng(9)
+    texts = ["abca", "dd cab", "bad", "a dab"]
+    heard = [
+        greedy_decode(recogniser.log_probabilities(speak(text, random)), recogniser.alphabet)
+        for text in texts
+    ]
+    assert sum(h.text == text for h, text in zip(heard, texts, strict=True)) >= 3
+    assert recogniser.log_probabilities(np.zeros(0)).shape == (0, 6)
+
+
+def test_fine_tuning_starts_from_the_averaged_weights(
+    manifest: Path, trained: Path, tmp_path: Path
+) -> None:
+    model = {"hidden": 32, "features": {"context": 2}, "initial": str(trained)}
+    optimizer = {"steps": 1, "learning_rate": 1e-12, "warmup_steps": 0, "decay_start": 0.9}
+    train(recipe(manifest, model=model, optimizer=optimizer, pruning=None), tmp_path / "tuned")
+    before, after = load_checkpoint(trained), load_checkpoint(tmp_path / "tuned")
+    np.testing.assert_array_equal(before.mean, after.mean)
+    for name, weight in before.weights.items():
+        torch.testing.assert_close(after.weights[name], weight, rtol=0, atol=1e-9)
+    with pytest.raises(RecipeError, match=r"model\.initial"):
+        train(recipe(manifest, model={**model, "hidden": 8}), tmp_path / "other")
+
+
+def test_an_existing_run_is_not_overwritten(trained: Path, manifest: Path) -> None:
+    with pytest.raises(CheckpointError, match="--resume"):
+        train(recipe(manifest), trained)
+
+
+def test_resume_with_another_network_is_refused(manifest: Path, tmp_path: Path) -> None:
+    train(recipe(manifest), tmp_path, stop_after=4)
+    with pytest.raises(CheckpointError, match="does not fit the recipe"):
+        train(recipe(manifest, model={"hidden": 8}), tmp_path, resume=True)
+
+
+def test_only_the_newest_checkpoints_stay(manifest: Path, tmp_path: Path) -> None:
+    train(recipe(manifest), tmp_path)
+    steps = [int(path.name.removeprefix("step-")) for path in list_checkpoints(tmp_path)]
+    assert steps == [24, 28, 30]
+    assert find_checkpoint(tmp_path).name == "step-00000030"
+
+
+def test_a_transcript_outside_the_alphabet_is_named(tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", 3, letters="xyz")
+    with pytest.raises(ManifestError, match="alphabet"):
+        train(recipe(manifest), tmp_path / "run")
+
+
+def test_a_folder_without_checkpoints_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no checkpoint here"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """The kernel refuses to let any file grow beyond 20 kB, as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_intact(
+    manifest: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    train(recipe(manifest), tmp_path, stop_after=4)
+    before = {file: file.read_bytes() for file in find_checkpoint(tmp_path).iterdir()}
+    request.getfixturevalue("full_disk")
+    with pytest.raises(CheckpointError, match="earlier checkpoints are intact"):
+        train(recipe(manifest), tmp_path, resume=True)
+    assert {file: file.read_bytes() for file in find_checkpoint(tmp_path).iterdir()} == before
+    assert list((tmp_path / "checkpoints").glob(".*")) == []
+
+
+def test_learning_rate_warms_up_holds_and_decays() -> None:
+    settings = Optimizer(
+        steps=1000,
+        learning_rate=2.0,
+        warmup_steps=100,
+        decay_start=0.5,
+        final_learning_rate_share=0.1,
+    )
+    assert learning_rate(0, settings) == pytest.approx(0.02)
+    assert learning_rate(99, settings) == learning_rate(500, settings) == 2.0
+    assert learning_rate(750, settings) == pytest.approx(2.0 * (0.1 + 0.9 * 0.5))
+    assert learning_rate(1000, settings) == pytest.approx(0.2)

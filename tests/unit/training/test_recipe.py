@@ -1,0 +1,81 @@
+"""Recipes: bundled ones are valid, bad keys are named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.tone_corpus import tiny_recipe
+
+from sparsespeech.errors import RecipeError
+from sparsespeech.training.recipe import bundled_recipes, expand_path, load_recipe, parse_recipe
+
+
+def with_change(section: str, **changes: object) -> dict[str, object]:
+    values = tiny_recipe(Path("m.jsonl"))
+    values[section] = {**values.get(section, {}), **changes}  # type: ignore[dict-item]
+    return values
+
+
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_bundled_recipes_are_valid(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_the_two_models_of_the_readme_have_recipes() -> None:
+    assert {"an4", "english-small"} <= set(bundled_recipes())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (with_change("optimizer", learning_rat=1), "unknown key 'optimizer.learning_rat'"),
+        (with_change("pruning", final_sparsity=1.0), "pruning.final_sparsity"),
+        (with_change("pruning", final_sparsity=-0.1), "pruning.final_sparsity"),
+        (with_change("pruning", final_sparsity=float("nan")), "pruning.final_sparsity"),
+        (with_change("pruning", start=0.7), "pruning.start 0.7 must be below"),
+        (with_change("optimizer", decay_start=0.3), "must not decay during the ramp"),
+        (with_change("optimizer", steps=0), "optimizer.steps"),
+        (with_change("model", features={"strid": 1}), "model.features"),
+        (with_change("model", features={"stride": 0}), "model.features"),
+        (with_change("data", train=[]), "data.train"),
+        ({"name": "x"}, "data: Field required"),
+    ],
+)
+def test_bad_values_are_named(values: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(values, "my.yaml")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(("my.yaml", "model.features"))
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(tiny_recipe(Path("m.jsonl"))))
+    recipe = load_recipe(str(path), ["optimizer.steps=77", "pruning=null"])
+    assert recipe.optimizer.steps == 77
+    assert recipe.pruning is None
+    for override in ("optimizer.steps", "name.x=1", "seed=[1"):
+        with pytest.raises(RecipeError, match="--set"):
+            load_recipe(str(path), [override])
+
+
+@pytest.mark.parametrize("content", ["- a", "a: [", ""])
+def test_files_that_are_no_recipe(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
+        load_recipe(str(path))
+
+
+def test_unknown_name_lists_the_bundled_ones() -> None:
+    with pytest.raises(RecipeError, match="an4"):
+        load_recipe("no-such-recipe")
+
+
+def test_unset_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUS", "/data")
+    assert expand_path("$CORPUS/a.jsonl") == Path("/data/a.jsonl")
+    monkeypatch.delenv("CORPUS")
+    with pytest.raises(RecipeError, match="environment variable"):
+        expand_path("$CORPUS/a.jsonl")

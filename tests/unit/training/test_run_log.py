@@ -1,0 +1,39 @@
+"""The run log: lines, resuming, the progress line, TensorBoard."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from sparsespeech.errors import MissingDependencyError
+from sparsespeech.training.run_log import RunLog
+
+
+def steps(run: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_entries_of_a_killed_session_are_dropped(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, 0, enabled=True, tensorboard=False)
+    for step in (5, 10, 15):
+        log.write(step, {"loss": 1.0 / step})
+    resumed = RunLog(tmp_path, 10, enabled=True, tensorboard=False)
+    assert steps(tmp_path) == [5, 10]
+    resumed.write(15, {"loss": 0.5})
+    assert steps(tmp_path) == [5, 10, 15]
+
+
+def test_the_line_shows_what_is_known(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, 0, enabled=False, tensorboard=False)
+    assert log.line() == ""
+    log.write(1, {"loss": 2.0, "sparsity": 0.5, "learning_rate": 0.1})
+    log.write(2, {"development_wer": 12.34})
+    assert log.line() == "loss 2.000  WER 12.3  sparsity 50.0%"
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(MissingDependencyError, match=r"sparsespeech\[tensorboard\]"):
+        RunLog(tmp_path, 0, enabled=True, tensorboard=True)
