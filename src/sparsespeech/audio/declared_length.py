@@ -70,7 +70,7 @@ def _walk_chunks(
     """Follow the chunk headers up to the sound chunk; ``order`` is the byte order of struct."""
     file_bytes = path.stat().st_size
     bytes_per_frame = 0
-    long_size: int | None = None
+    declared: int | None = None  # by a chunk other than the sound chunk
     position = 12
     for _ in range(_MAXIMUM_CHUNKS):
         stream.seek(position)
@@ -84,15 +84,18 @@ def _walk_chunks(
         if name == sound_chunk:
             offset = 8 if sound_chunk == b"SSND" else 0  # SSND begins with offset and block size
             present = max(0, file_bytes - position - 8 - offset)
-            declared = long_size if size == 0xFFFFFFFF and long_size is not None else size - offset
-            if long_size is None and size >= _UNKNOWN_SIZE:
-                declared = present
+            if declared is None:
+                declared = present if size >= _UNKNOWN_SIZE else max(0, size - offset)
             return DeclaredLength(declared, present, bytes_per_frame)
-        if name == format_chunk:
-            bytes_per_frame = _bytes_per_frame(format_chunk, stream.read(22))
-        elif name == b"ds64":
-            content = stream.read(16)
-            long_size = struct.unpack("<Q", content[8:16])[0] if len(content) == 16 else None
+        content = stream.read(min(size, 24))
+        if name == format_chunk == b"fmt ":
+            bytes_per_frame = _wave_frame_bytes(content)
+        elif name == format_chunk == b"COMM":
+            bytes_per_frame = _aiff_frame_bytes(content)
+            if bytes_per_frame:  # SSND may count a padding byte, COMM counts frames
+                declared = bytes_per_frame * int(struct.unpack(">I", content[2:6])[0])
+        elif name == b"ds64" and len(content) >= 16:
+            declared = struct.unpack("<Q", content[8:16])[0]
         position += 8 + size + (size & 1)
     raise AudioError(
         f"{path}: has more than {_MAXIMUM_CHUNKS} chunks before its sound; "
@@ -100,15 +103,20 @@ def _walk_chunks(
     )
 
 
-def _bytes_per_frame(format_chunk: bytes, content: bytes) -> int:
-    if format_chunk == b"fmt " and len(content) >= 14:
-        codec, _, _, _, block_align = struct.unpack("<HHIIH", content[:14])
-        return int(block_align) if codec in _UNCOMPRESSED else 0
-    if format_chunk == b"COMM" and len(content) >= 8:
-        channels, _, bits = struct.unpack(">HIH", content[:8])
-        uncompressed = len(content) < 22 or content[18:22] in (b"NONE", b"sowt")
-        return int(channels) * ((int(bits) + 7) // 8) if uncompressed else 0
-    return 0
+def _wave_frame_bytes(content: bytes) -> int:
+    """Bytes of a frame by the content of a ``fmt`` chunk; 0 if the codec has no fixed size."""
+    if len(content) < 14:
+        return 0
+    codec, _, _, _, block_align = struct.unpack("<HHIIH", content[:14])
+    return int(block_align) if codec in _UNCOMPRESSED else 0
+
+
+def _aiff_frame_bytes(content: bytes) -> int:
+    """Bytes of a frame by the content of a ``COMM`` chunk; 0 if the codec has no fixed size."""
+    if len(content) < 18 or content[18:22] not in (b"", b"NONE", b"sowt"):
+        return 0
+    channels, _, bits = struct.unpack(">HIH", content[:8])
+    return int(channels) * ((int(bits) + 7) // 8)
 
 
 def ogg_is_complete(path: Path) -> bool:
@@ -124,7 +132,7 @@ def ogg_is_complete(path: Path) -> bool:
         if len(page) >= 27 and page[4] == 0:
             segments = page[26]
             size = 27 + segments + sum(page[27 : 27 + segments])
-            whole = len(page) >= 27 + segments and len(page) >= size
-            return whole and bool(page[5] & _OGG_LAST_PAGE)
+            if len(page) == size:  # otherwise a pattern inside a page, or an incomplete page
+                return bool(page[5] & _OGG_LAST_PAGE)
         last = tail.rfind(b"OggS", 0, last)
     return False

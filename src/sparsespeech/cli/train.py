@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,7 @@ def run(
     ] = False,
 ) -> None:
     """Train a model; with ``torchrun`` several processes share each step."""
+    from sparsespeech.report.training_curve import draw_training_curve
     from sparsespeech.training.loop import train
     from sparsespeech.training.recipe import load_recipe
 
@@ -46,4 +48,7 @@ def run(
         threads=threads,
         tensorboard=tensorboard,
     )
-    typer.echo(f"checkpoint: {last}")
+    if os.environ.get("RANK", "0") == "0":  # torchrun: one worker speaks for all
+        draw_training_curve(folder / "log.jsonl", folder / "training.png", checked.name)
+        typer.echo(f"checkpoint: {last}")
+        typer.echo(f"picture: {folder / 'training.png'}")

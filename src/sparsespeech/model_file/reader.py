@@ -1,8 +1,8 @@
 """Reading a model file: everything is proved before anything is used.
 
-The order matters. Size and header length come before the header is touched, the header's digest
-before its JSON is parsed, the directory before a tensor is viewed, digests before tensors are
-decoded, the graph before a shape is asked for, and the values last.
+The order matters. The header's length comes before the header, its digest before its JSON, the
+directory before a tensor is viewed, the digests before tensors are decoded, the graph before a
+shape is asked for, and the values last.
 """
 
 from __future__ import annotations

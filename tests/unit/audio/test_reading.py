@@ -124,7 +124,7 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_text_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("Dear diary, this is no sound.")
-    with pytest.raises(AudioError, match="is not a recording .* begins with b'Dear diary"):
+    with pytest.raises(AudioError, match=r"is not a recording .* begins with b'Dear diary"):
         read_audio(path)
 
 

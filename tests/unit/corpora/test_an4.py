@@ -86,9 +86,7 @@ def test_a_missing_recording_is_named_by_line(corpus: Path) -> None:
         ("an4_train.transcription", "<s> YES </s>\n", "line 1: expected '<s> TEXT </s>"),
     ],
 )
-def test_bad_index_files_are_named(
-    corpus: Path, file: str, content: str, complaint: str
-) -> None:
+def test_bad_index_files_are_named(corpus: Path, file: str, content: str, complaint: str) -> None:
     (corpus / "etc" / file).write_text(content)
     with pytest.raises(ManifestError, match=complaint):
         read_an4(corpus)

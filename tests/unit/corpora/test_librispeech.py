@@ -79,9 +79,7 @@ def test_a_damaged_recording_is_named_by_line(corpus: Path) -> None:
         read_librispeech(corpus)
 
 
-def test_an_empty_recording_is_named_by_line(
-    corpus: Path, write_tone: Callable[..., Path]
-) -> None:
+def test_an_empty_recording_is_named_by_line(corpus: Path, write_tone: Callable[..., Path]) -> None:
     (corpus / "84" / "121123" / "84-121123-0000.flac").unlink()
     write_tone(corpus / "84" / "121123" / "84-121123-0000.wav", 0.0)
     with pytest.raises(ManifestError, match=r"line 1: .*0000.wav holds no samples"):

@@ -75,7 +75,9 @@ def test_sentences_are_distinct_bounded_and_in_order(tmp_path: Path) -> None:
 
 def test_text_to_leave_out_comes_from_texts_and_manifests(tmp_path: Path) -> None:
     (tmp_path / "a.wav").touch()
-    (tmp_path / "m.jsonl").write_text('{"audio_filepath": "a.wav", "duration": 1, "text": "spoken"}')
+    (tmp_path / "m.jsonl").write_text(
+        '{"audio_filepath": "a.wav", "duration": 1, "text": "spoken"}'
+    )
     (tmp_path / "t.txt").write_text("Held out.")
     assert read_excluded_texts([tmp_path / "m.jsonl", tmp_path / "t.txt"]) == {"spoken", "held out"}
 

@@ -1,0 +1,90 @@
+"""What a language model adds to the score of a word in the beam search.
+
+A finished word adds ``alpha * ln P(word | words before it) + beta`` [Hannun 2014, "Deep Speech",
+eq. 12]. A word that the model does not know is scored as ``<unk>`` less ``unknown_penalty``, so
+that a text outside the vocabulary stays possible.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sparsespeech.decoding.alphabet import Alphabet
+from sparsespeech.decoding.arpa import UNKNOWN
+from sparsespeech.decoding.language_model import LanguageModel
+from sparsespeech.decoding.lexicon import Lexicon
+from sparsespeech.decoding.ngram_tree import State
+
+
+class WordScorer(Protocol):
+    """Scores in nats, to be added to acoustic log-probabilities."""
+
+    @property
+    def initial_state(self) -> State:
+        """State before the first word."""
+        ...
+
+    def word(self, state: State, word: str) -> tuple[float, State]:
+        """Score of a finished word, and the state after it."""
+        ...
+
+    def estimate(self, beginning: str) -> float:
+        """Score that a word is expected to get of which only the ``beginning`` is known."""
+        ...
+
+    def end(self, state: State) -> float:
+        """Score of the end of the utterance."""
+        ...
+
+
+class NoLanguageModel:
+    """The acoustic model alone decides."""
+
+    initial_state: State = ()
+
+    def word(self, state: State, word: str) -> tuple[float, State]:
+        """Nothing."""
+        return 0.0, state
+
+    def estimate(self, beginning: str) -> float:
+        """Nothing."""
+        return 0.0
+
+    def end(self, state: State) -> float:
+        """Nothing."""
+        return 0.0
+
+
+class NgramScorer:
+    """Shallow fusion with an n-gram model at word ends, with a unigram look-ahead.
+
+    ``ignored_words`` counts the words of the model that the alphabet cannot write.
+    """
+
+    def __init__(self, model: LanguageModel, alphabet: Alphabet, alpha: float, beta: float,
+                 unknown_penalty: float) -> None:
+        """Raises AlphabetMismatchError if most words of the model cannot be written."""
+        writable = model.writable_words(alphabet)
+        self.ignored_words = len(model.words()) - len(writable)
+        self.initial_state = model.initial_state
+        self._model = model
+        self._alpha = alpha
+        self._beta = beta
+        self._unknown_penalty = unknown_penalty
+        self._lexicon = Lexicon({word: model.unigram(word) for word in writable})
+        self._unknown_estimate = alpha * model.unigram(UNKNOWN) - unknown_penalty
+
+    def word(self, state: State, word: str) -> tuple[float, State]:
+        """``alpha * ln P + beta``, less the penalty for an unknown word."""
+        log_probability, after = self._model.score(state, word)
+        score = self._alpha * log_probability + self._beta
+        return (score if word in self._model else score - self._unknown_penalty), after
+
+    def estimate(self, beginning: str) -> float:
+        """The formula of a finished word with the best unigram that begins so."""
+        known = self._alpha * self._lexicon.best(beginning)
+        return max(known, self._unknown_estimate) + self._beta
+
+    def end(self, state: State) -> float:
+        """``alpha * ln P(</s>)``."""
+        return self._alpha * self._model.score_end(state)
