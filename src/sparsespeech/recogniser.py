@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # imported when a beam search is asked for
     from sparsespeech.decoding.language_model import LanguageModel
 
 BIDIRECTIONAL_LIMIT_S = 600.0  # a bidirectional model holds every frame until the last one
-DEFAULT_BEAM_WIDTH = 100
 END_TO_END = "end to end"
 DecoderName = Literal["greedy", "beam"]
 
@@ -89,7 +88,7 @@ class Recogniser:
         self.alphabet = Alphabet(model.labels)
         self._executor = load_backend(backend)(model)
         self._logit_scale = _logit_scale(model)
-        self._beam_searches: dict[tuple[int, object], BeamSearchDecoder] = {}
+        self._beam_searches: dict[tuple[int | None, object], BeamSearchDecoder] = {}
 
     @property
     def default_max_duration_s(self) -> float | None:
@@ -109,14 +108,15 @@ class Recogniser:
         sample_rate_hz: int = SAMPLE_RATE_HZ,
         *,
         decoder: DecoderName = "greedy",
-        beam_width: int = DEFAULT_BEAM_WIDTH,
+        beam_width: int | None = None,
         language_model: str | Path | LanguageModel | None = None,
         max_duration_s: float | None = None,
         allow_truncated: bool = False,
     ) -> Transcription:
         """Text of a recording: a path, or samples [N] or [N, C] at ``sample_rate_hz``.
 
-        ``language_model`` (an ARPA file, or one already read) needs ``decoder="beam"``.
+        ``language_model`` (an ARPA file, or one already read) and ``beam_width`` (None: the
+        decoder's default) belong to ``decoder="beam"``.
         ``max_duration_s`` None means :attr:`default_max_duration_s`. A recording without speech
         (:mod:`sparsespeech.audio.silence`) has an empty text. Raises AudioError and its children,
         LanguageModelError, AlphabetMismatchError, MissingDependencyError.
@@ -134,7 +134,7 @@ class Recogniser:
             clock.lap("decoding")
         return Transcription(
             text=transcript.text,
-            words=transcript.words,
+            words=_within(transcript.words, recording.duration_s),
             duration_s=recording.duration_s,
             timing=clock.stages(),
             truncated=recording.truncated,
@@ -145,7 +145,7 @@ class Recogniser:
         self,
         name: DecoderName = "greedy",
         *,
-        beam_width: int = DEFAULT_BEAM_WIDTH,
+        beam_width: int | None = None,
         language_model: str | Path | LanguageModel | None = None,
     ) -> Callable[[NDArray[np.float32]], Transcript]:
         """A function from log-probabilities float32[T, V] to a transcript.
@@ -168,14 +168,19 @@ class Recogniser:
         return self._beam_searches[key].decode
 
     def _beam_search(
-        self, beam_width: int, language_model: str | Path | LanguageModel | None
+        self, beam_width: int | None, language_model: str | Path | LanguageModel | None
     ) -> BeamSearchDecoder:
-        from sparsespeech.decoding.beam_search import BeamSearchDecoder
+        from sparsespeech.decoding.beam_search import DEFAULT_BEAM_WIDTH, BeamSearchDecoder
         from sparsespeech.decoding.language_model import LanguageModel
 
         if isinstance(language_model, str | Path):
             language_model = LanguageModel.read_for(Path(language_model), self.alphabet)
-        return BeamSearchDecoder(self.alphabet, beam_width, language_model)
+        return BeamSearchDecoder(
+            self.alphabet,
+            DEFAULT_BEAM_WIDTH if beam_width is None else beam_width,
+            language_model,
+            frame_duration_s=self.features.frame_duration_s,
+        )
 
     def _record(
         self,
@@ -227,6 +232,11 @@ class _StageClock:
         """All stages, and the time from the first to now as the last."""
         whole = StageTime(END_TO_END, time.perf_counter() - self._start)
         return (*self._stages, whole)
+
+
+def _within(words: tuple[Word, ...], duration_s: float) -> tuple[Word, ...]:
+    """The same words, none ending after the recording: the last frame reaches beyond it."""
+    return tuple(replace(word, end=min(word.end, duration_s)) for word in words)
 
 
 def _logit_scale(model: IntegerModel) -> NDArray[np.float32]:

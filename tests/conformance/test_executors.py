@@ -131,8 +131,7 @@ class ReferenceRules:
                 results.append((*fixed_point.choose_multiplier(ratio), 0))
             except ConversionError:
                 results.append((0, 0, 1))
-        for column, name in zip(np.array(results).T, ("multiplier", "shift", "refused"), strict=True):
-            yield column, name
+        yield from zip(np.array(results).T, ("multiplier", "shift", "refused"), strict=True)
 
 
 RULES = {"reference": ReferenceRules}

@@ -19,9 +19,7 @@ from sparsespeech.model_file.model import ConvolutionLayer, LinearLayer, LstmLay
 
 FOLDER = Path(__file__).parent / "vectors"
 MODELS = sorted(
-    path.stem
-    for path in FOLDER.glob("*.safetensors")
-    if storage.read(path).kind == "model"
+    path.stem for path in FOLDER.glob("*.safetensors") if storage.read(path).kind == "model"
 )
 
 EVENTS = {

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.random_models import random_integer_model
 
 from sparsespeech.model_file import limits
 from sparsespeech.model_file.container import Container, parse, seal, serialise
 from sparsespeech.model_file.writer import encode_model
+from tests.random_models import random_integer_model
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -236,7 +236,7 @@ CONTAINER_ATTACKS = {
     ),
     "offset of 5000 digits": Attack(
         with_header_text(lambda text: text.replace("[0,", f"[{'9' * 5000},", 1)),
-        r"header: integer 99999999999999999999\.\.\. is beyond.*F4",
+        r"header: integer 9+\.\.\. is beyond.*F4",
     ),
     "tail behind the header's object": Attack(
         with_header_text(lambda text: text + "[]"), r"header: Extra data.*F4"
@@ -424,7 +424,7 @@ MANIFEST_ATTACKS = {
         with_manifest(set_in("graph.1.name", "layer1")), r"layer name 'layer1' must be uni.*F8"
     ),
     "layer name of 2,000 letters": Attack(
-        with_manifest(set_in("graph.0.name", "a" * 2000)), r"layer name 'a{80}' must be.*F8"
+        with_manifest(set_in("graph.0.name", "a" * 2000)), r"layer name 'a{76}\.\.\. must be.*F8"
     ),
     "merge unknown": Attack(
         with_manifest(set_in("graph.2.merge", "mean")), r"merge 'mean' must be.*F8"

@@ -9,9 +9,9 @@ scale (dBFS). A recording holds no speech if
 2. it lasts at least 0.5 s and its loudest slice lies less than 3 dB above the 10th percentile of
    the levels (white noise, hum, a test tone: nothing in it starts or stops).
 
-Speech is far from both: of 1,523 recordings of five corpora (LibriSpeech, AN4, LJ Speech, CMU
-Arctic, speechocean762) the quietest has its loudest slice at -38.7 dBFS, and the most even one
-spans 10.1 dB.
+Speech is far from both: of 1,773 recordings of five corpora (LibriSpeech, AN4, LJ Speech, CMU
+Arctic, speechocean762) the quietest has its loudest slice at -38.7 dBFS, and the steadiest one
+has it 13.4 dB above the 10th percentile.
 """
 
 from __future__ import annotations

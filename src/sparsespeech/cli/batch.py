@@ -19,7 +19,7 @@ class BatchSettings:
     model: str
     backend: str
     decoder: DecoderName
-    beam_width: int
+    beam_width: int | None
     language_model: str | None  # path of an ARPA file
     max_duration_s: float | None
     allow_truncated: bool

@@ -86,7 +86,7 @@ def an4(
     folder: Annotated[Path, typer.Argument(help="AN4's own layout, or LibriSpeech layout.")],
     output: OutputManifest,
     split: Annotated[
-        str | None, typer.Option(help="Keep only train or test (label, in LibriSpeech layout).")
+        str | None, typer.Option(help="Keep only this split: train, test, or dev.")
     ] = None,
     dev_speaker: Annotated[
         list[str] | None,
@@ -104,7 +104,7 @@ def an4(
     if is_official_layout(folder) or not any(folder.rglob("*.trans.txt")):
         utterances = read_an4(folder, raw_byte_order=raw_byte_order.value)
     else:
-        utterances = read_librispeech(folder, split=split)
+        utterances = read_librispeech(folder)
     held_out = set(dev_speaker or ())
     _require_speakers(utterances, held_out)
     utterances = [

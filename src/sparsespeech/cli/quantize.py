@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sparsespeech.errors import ModelFileError
+from sparsespeech.model_file.lookup import SUFFIX
 
 if TYPE_CHECKING:
     from sparsespeech.model_file.statistics import ModelStatistics
@@ -64,8 +65,7 @@ def run(
     from sparsespeech.quantization.post_training import quantize_checkpoint
     from sparsespeech.training.checkpoint import load_checkpoint
 
-    if not output.parent.is_dir():
-        raise ModelFileError(f"{output}: there is no folder {output.parent}; create it first")
+    _check_output(output)  # before minutes of work, not after
     source = load_checkpoint(checkpoint)
     count = utterances or int(_recipe_default(source, "calibration_utterances", DEFAULT_UTTERANCES))
     if per_row is None:
@@ -99,6 +99,13 @@ def run(
     for line in _summary(result, statistics):
         console.print(line, markup=False, highlight=False)
     console.print(f"written: {output}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _check_output(output: Path) -> None:
+    if not output.parent.is_dir():
+        raise ModelFileError(f"{output}: there is no folder {output.parent}; create it first")
+    if output.suffix != SUFFIX and not output.is_dir():
+        raise ModelFileError(f"{output}: the name of a model file must end in {SUFFIX}")
 
 
 def _recipe_default(source: Checkpoint, key: str, otherwise: Any) -> Any:

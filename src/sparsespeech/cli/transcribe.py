@@ -17,7 +17,7 @@ from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure, print_warning
 from sparsespeech.cli.transcription_formats import Format
 from sparsespeech.cli.transcription_output import TranscriptionOutput
-from sparsespeech.recogniser import DEFAULT_BEAM_WIDTH, DecoderName, Transcription
+from sparsespeech.recogniser import DecoderName, Transcription
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
             metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."
         ),
     ] = None,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 100.")] = None,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 32.")] = None,
     lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
     format_: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
     output: Annotated[
@@ -72,7 +72,7 @@ def run(
         model=model or default_model(),
         backend=backend,
         decoder=_decoder_name(decoder, beam, lm),
-        beam_width=beam or DEFAULT_BEAM_WIDTH,
+        beam_width=beam,
         language_model=str(lm) if lm is not None else None,
         max_duration_s=max_duration,
         allow_truncated=allow_truncated,

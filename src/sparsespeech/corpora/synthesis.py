@@ -46,7 +46,7 @@ from sparsespeech.corpora.synthesizers import (
 from sparsespeech.corpora.voices import Voice
 from sparsespeech.errors import SynthesisError
 
-_BATCH = 48  # utterances a task: long enough that starting festival costs little
+_BATCH = 24  # utterances a task: long enough that starting festival costs little
 _SETTINGS_FILE = "corpus.json"
 
 

@@ -45,7 +45,10 @@ _ESPEAK_WORDS_PER_MINUTE = 160
 
 @dataclass(frozen=True)
 class SpeechRequest:
-    """One sentence for one voice; ``rate`` > 1 speaks faster, ``pitch`` > 1 speaks higher."""
+    """One sentence for one voice; ``rate`` > 1 speaks faster, ``pitch`` > 1 speaks higher.
+
+    flite's rms and festival's HTS voice have no pitch knob: they keep their own pitch.
+    """
 
     voice: Voice
     sentence: str
@@ -164,7 +167,7 @@ def _run_festival(batch: Sequence[tuple[SpeechRequest, Path]], script: Path) -> 
         stretch = request.voice.warp / request.rate
         lines.append(f"(voice_{base})")
         if base.endswith("_hts"):
-            # hts_engine has a rate knob of its own; its pitch moves by the warp alone.
+            # hts_engine has a rate knob of its own.
             lines.append(
                 f"(set! hts_engine_params (append {base}::hts_engine_params "
                 f'\'(("-r" {1 / stretch:.4f}))))'

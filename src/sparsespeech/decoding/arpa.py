@@ -70,8 +70,9 @@ def read_arpa(path: Path) -> NgramTables:
 def write_arpa(tables: NgramTables, path: Path) -> None:
     """Write ``tables`` atomically, compressed if ``path`` ends in ``.gz``."""
     blocks = ["\\data\\\n"]
-    blocks += [f"ngram {order}={len(table.words)}\n"
-               for order, table in enumerate(tables.orders, start=1)]
+    blocks += [
+        f"ngram {order}={len(table.words)}\n" for order, table in enumerate(tables.orders, start=1)
+    ]
     for order, table in enumerate(tables.orders, start=1):
         blocks.append(f"\n\\{order}-grams:\n")
         with_backoff = order < len(tables.orders)
@@ -86,18 +87,26 @@ def write_arpa(tables: NgramTables, path: Path) -> None:
     atomic_file.write_bytes(path, content)
 
 
-def _format_block(vocabulary: Sequence[str], table: NgramTable, block: slice,
-                  with_backoff: bool) -> str:
+def _format_block(
+    vocabulary: Sequence[str], table: NgramTable, block: slice, with_backoff: bool
+) -> str:
     columns = [map(vocabulary.__getitem__, column.tolist()) for column in table.words[block].T]
     texts = map(" ".join, zip(*columns, strict=True))
     probabilities = table.log10_probability[block].tolist()
     if not with_backoff:
-        return "".join([f"{probability:.7g}\t{text}\n"
-                        for probability, text in zip(probabilities, texts, strict=True)])
+        return "".join(
+            [
+                f"{probability:.7g}\t{text}\n"
+                for probability, text in zip(probabilities, texts, strict=True)
+            ]
+        )
     backoffs = table.log10_backoff[block].tolist()
-    return "".join([
-        f"{probability:.7g}\t{text}\t{backoff:.7g}\n"
-        for probability, text, backoff in zip(probabilities, texts, backoffs, strict=True)])
+    return "".join(
+        [
+            f"{probability:.7g}\t{text}\t{backoff:.7g}\n"
+            for probability, text, backoff in zip(probabilities, texts, backoffs, strict=True)
+        ]
+    )
 
 
 class _Vocabulary(dict[bytes, int]):
@@ -128,8 +137,10 @@ class _Reader:
                 raise self._error(f"section \\{order}-grams: is not announced in \\data\\")
             orders[order] = self._read_section(order)
             if len(orders[order].words) != counts[order]:
-                raise self._error(f"section \\{order}-grams: holds {len(orders[order].words)} "
-                                  f"n-grams, \\data\\ announces {counts[order]}")
+                raise self._error(
+                    f"section \\{order}-grams: holds {len(orders[order].words)} "
+                    f"n-grams, \\data\\ announces {counts[order]}"
+                )
         missing = [order for order in counts if order not in orders and counts[order]]
         if missing:
             raise self._error(f"section \\{missing[0]}-grams: is missing")
@@ -160,8 +171,9 @@ class _Reader:
             if line is None:
                 raise self._error("no \\data\\ section; expected an n-gram model in ARPA form")
             if line.lower().startswith(b"iarpa"):
-                raise self._error("this is IRSTLM's iARPA form; convert it with "
-                                  "'compile-lm --text=yes IN OUT'")
+                raise self._error(
+                    "this is IRSTLM's iARPA form; convert it with 'compile-lm --text=yes IN OUT'"
+                )
         counts: dict[int, int] = {}
         while (line := self._next_line()) is not None and not line.startswith(b"\\"):
             if not line:
@@ -197,8 +209,9 @@ class _Reader:
         parts: list[NgramTable] = []
         ended = False
         while not ended and (block := self._lines()):
-            title = next((number for number, line in enumerate(block)
-                          if line.startswith(b"\\")), None)
+            title = next(
+                (number for number, line in enumerate(block) if line.startswith(b"\\")), None
+            )
             if title is not None:
                 block, self._pending = block[:title], block[title:]
                 ended = True
@@ -207,7 +220,8 @@ class _Reader:
         return NgramTable(
             np.concatenate([part.words for part in parts] or [np.zeros((0, order), np.int32)]),
             np.concatenate([part.log10_probability for part in parts] or [np.zeros(0)]),
-            np.concatenate([part.log10_backoff for part in parts] or [np.zeros(0)]))
+            np.concatenate([part.log10_backoff for part in parts] or [np.zeros(0)]),
+        )
 
     def _parse_block(self, block: list[bytes], order: int) -> NgramTable:
         """Lines of ``probability word ... word [backoff]``; blank lines are skipped."""
@@ -219,8 +233,11 @@ class _Reader:
             tokens = self._padded_tokens(block, order)
         try:
             probability = np.array(list(map(float, tokens[0::full])), np.float64)
-            backoff = (np.array(list(map(float, tokens[order + 1::full])), np.float64)
-                       if full > order + 1 else np.zeros(len(rows)))
+            backoff = (
+                np.array(list(map(float, tokens[order + 1 :: full])), np.float64)
+                if full > order + 1
+                else np.zeros(len(rows))
+            )
         except ValueError:
             raise self._locate(block, order) from None
         if not (probability <= 0).all() or not (backoff < np.inf).all():  # NaN fails too
@@ -228,9 +245,10 @@ class _Reader:
         index = self._vocabulary.__getitem__
         words = np.empty((len(rows), order), np.int32)
         for position in range(order):
-            words[:, position] = list(map(index, tokens[1 + position::full]))
-        return NgramTable(words, np.maximum(probability, LOG10_ZERO),
-                          np.maximum(backoff, LOG10_ZERO))
+            words[:, position] = list(map(index, tokens[1 + position :: full]))
+        return NgramTable(
+            words, np.maximum(probability, LOG10_ZERO), np.maximum(backoff, LOG10_ZERO)
+        )
 
     def _padded_tokens(self, block: list[bytes], order: int) -> list[bytes]:
         """Tokens with a back-off weight on every line."""
@@ -249,17 +267,23 @@ class _Reader:
             if not row:
                 continue
             if len(row) not in (order + 1, order + 2):
-                return self._error(f"expected a logarithm, {order} words and perhaps a back-off "
-                                   f"weight, got {len(row)} fields: {_shown(line)}", number)
-            numbers = row[:1] + row[order + 1:]
+                return self._error(
+                    f"expected a logarithm, {order} words and perhaps a back-off "
+                    f"weight, got {len(row)} fields: {_shown(line)}",
+                    number,
+                )
+            numbers = row[:1] + row[order + 1 :]
             for text, limit in zip(numbers, (0.0, np.inf), strict=False):
                 try:
                     value = float(text)
                 except ValueError:
                     return self._error(f"{_shown(text)} is not a number", number)
                 if not value <= limit or value == np.inf:
-                    return self._error(f"{_shown(text)} is not a base-10 logarithm of a "
-                                       "probability or back-off weight", number)
+                    return self._error(
+                        f"{_shown(text)} is not a base-10 logarithm of a "
+                        "probability or back-off weight",
+                        number,
+                    )
         return self._error(f"cannot parse the {order}-grams that follow")
 
     def _check_words(self, orders: dict[int, NgramTable]) -> tuple[str, ...]:
@@ -269,13 +293,16 @@ class _Reader:
         words = []
         for index, encoded in enumerate(self._vocabulary):
             if not known[index]:
-                raise LanguageModelError(f"{self._path}: {_shown(encoded)} occurs in longer "
-                                         "n-grams but is not among the 1-grams")
+                raise LanguageModelError(
+                    f"{self._path}: {_shown(encoded)} occurs in longer "
+                    "n-grams but is not among the 1-grams"
+                )
             try:
                 words.append(encoded.decode("utf-8"))
             except UnicodeDecodeError:
-                raise LanguageModelError(f"{self._path}: the word {encoded!r} is not UTF-8; "
-                                         "convert the file with iconv") from None
+                raise LanguageModelError(
+                    f"{self._path}: the word {encoded!r} is not UTF-8; convert the file with iconv"
+                ) from None
         return tuple(words)
 
 

@@ -18,7 +18,6 @@ Axes: T frames, V classes (the last is the CTC blank), N prefixes in the beam.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -38,19 +37,20 @@ from sparsespeech.decoding.word_scoring import NgramScorer, NoLanguageModel, Wor
 DEFAULT_BEAM_WIDTH = 32
 DEFAULT_ALPHA = 0.9
 DEFAULT_BETA = 1.2
-DEFAULT_UNKNOWN_PENALTY = 6.0
+DEFAULT_UNKNOWN_PENALTY = 2.0
 DEFAULT_SCORE_THRESHOLD = 16.0
 
 # Rows of the state matrix [8, N]; the last frame is either the blank or another class.
-(_BLANK,  # ln of the sum over alignments that end in the blank
- _OTHER,  # ... in the prefix's last character
- _FUSED,  # language score, from the prefix
- _BEST_BLANK,  # ln of the best alignment that ends in the blank
- _BEST_OTHER,  # ... in the last character
- _PEAK_BLANK,  # largest log-posterior of the last character in the best alignment, blank case
- _PEAK_OTHER,  # ... other case
- _END_BLANK,  # frame after the last character in the best alignment, blank case
- ) = range(8)
+(
+    _BLANK,  # ln of the sum over alignments that end in the blank
+    _OTHER,  # ... in the prefix's last character
+    _FUSED,  # language score, from the prefix
+    _BEST_BLANK,  # ln of the best alignment that ends in the blank
+    _BEST_OTHER,  # ... in the last character
+    _PEAK_BLANK,  # largest log-posterior of the last character in the best alignment, blank case
+    _PEAK_OTHER,  # ... other case
+    _END_BLANK,  # frame after the last character in the best alignment, blank case
+) = range(8)
 
 # Where the last character of a best alignment begins, and where and how sure the one before it
 # ended: (link of the previous character, first frame, end of the previous, peak of the previous).
@@ -61,11 +61,18 @@ _Floats = NDArray[np.float64]
 class BeamSearchDecoder:
     """Settings of the search; one decoder serves any number of utterances and streams."""
 
-    def __init__(self, alphabet: Alphabet, beam_width: int = DEFAULT_BEAM_WIDTH,
-                 language_model: LanguageModel | None = None, alpha: float = DEFAULT_ALPHA,
-                 beta: float = DEFAULT_BETA, *, unknown_penalty: float = DEFAULT_UNKNOWN_PENALTY,
-                 score_threshold: float = DEFAULT_SCORE_THRESHOLD,
-                 frame_duration_s: float = 0.02) -> None:
+    def __init__(
+        self,
+        alphabet: Alphabet,
+        beam_width: int = DEFAULT_BEAM_WIDTH,
+        language_model: LanguageModel | None = None,
+        alpha: float = DEFAULT_ALPHA,
+        beta: float = DEFAULT_BETA,
+        *,
+        unknown_penalty: float = DEFAULT_UNKNOWN_PENALTY,
+        score_threshold: float = DEFAULT_SCORE_THRESHOLD,
+        frame_duration_s: float = 0.02,
+    ) -> None:
         """``alpha``, ``beta`` and ``unknown_penalty`` act only with a ``language_model``.
 
         ``score_threshold``: prefixes this many nats below the best one are dropped.
@@ -139,20 +146,31 @@ class BeamSearchStream:
         acoustic = self._acoustic()
         same_text: dict[Prefix, list[int]] = {}
         for position, prefix in enumerate(self._prefixes):
-            trailing = prefix.symbol == self._space and prefix.parent is not None
-            same_text.setdefault(prefix.parent if trailing else prefix, []).append(position)  # type: ignore
+            if prefix.symbol == self._space and prefix.parent is not None:
+                prefix = prefix.parent  # a space at the end is no text
+            same_text.setdefault(prefix, []).append(position)
         ranked = sorted(
-            ((float(np.logaddexp.reduce(acoustic[positions]))
-              + prefix.final_score(self._decoder.scorer), positions)
-             for prefix, positions in same_text.items()),
-            key=lambda item: item[0], reverse=True)
+            (
+                (
+                    float(np.logaddexp.reduce(acoustic[positions]))
+                    + prefix.final_score(self._decoder.scorer),
+                    positions,
+                )
+                for prefix, positions in same_text.items()
+            ),
+            key=lambda item: item[0],
+            reverse=True,
+        )
         best_path = self._state[[_BEST_BLANK, _BEST_OTHER]].max(axis=0)
-        return [self._transcript(max(positions, key=lambda position: best_path[position]), score)
-                for score, positions in ranked[:count]]
+        return [
+            self._transcript(max(positions, key=lambda position: best_path[position]), score)
+            for score, positions in ranked[:count]
+        ]
 
     def _acoustic(self) -> _Floats:
-        """ln P_acoustic of each prefix, [N]."""
-        return np.logaddexp(self._state[_BLANK], self._state[_OTHER])
+        """Acoustic log-probability of each prefix, float64[N]."""
+        total: _Floats = np.logaddexp(self._state[_BLANK], self._state[_OTHER])
+        return total
 
     def _transcript(self, position: int, score: float) -> Transcript:
         """Text and times of one prefix, from the last character to the first."""
@@ -173,8 +191,13 @@ class BeamSearchStream:
             prefix = prefix.parent
         return transcript_from_spans(reversed(spans), self._decoder.frame_duration_s, score)
 
-    def _enter(self, prefixes: list[Prefix], state: _Floats, link_blank: NDArray[np.object_],
-               link_other: NDArray[np.object_]) -> None:
+    def _enter(
+        self,
+        prefixes: list[Prefix],
+        state: _Floats,
+        link_blank: NDArray[np.object_],
+        link_other: NDArray[np.object_],
+    ) -> None:
         """Make ``prefixes`` the beam and find out which of them is whose parent."""
         for position, prefix in enumerate(prefixes):
             prefix.position = position
@@ -184,8 +207,9 @@ class BeamSearchStream:
         self._link_other = link_other
         self._last = np.array([prefix.symbol for prefix in prefixes])
         self._is_space = self._last == self._space
-        parent = np.array([-1 if prefix.parent is None else prefix.parent.position
-                           for prefix in prefixes])
+        parent = np.array(
+            [-1 if prefix.parent is None else prefix.parent.position for prefix in prefixes]
+        )
         self._child = np.flatnonzero(parent >= 0)  # those whose parent is in the beam too
         self._parent = parent[self._child]
         self._repeats = self._last[self._child] == self._last[self._parent]
@@ -203,8 +227,9 @@ class BeamSearchStream:
             return
         self._select(row, stay, link_blank, link_other, scores, beam, symbols, acoustic)
 
-    def _stay(self, row: _Floats, total: _Floats
-              ) -> tuple[_Floats, NDArray[np.object_], NDArray[np.object_]]:
+    def _stay(
+        self, row: _Floats, total: _Floats
+    ) -> tuple[_Floats, NDArray[np.object_], NDArray[np.object_]]:
         """The beam after a frame that adds no character that is not in the beam already."""
         state, child, parent, repeats = self._state, self._child, self._parent, self._repeats
         own = row[self._last]  # log-posterior of each prefix's last character
@@ -237,12 +262,17 @@ class BeamSearchStream:
         """A character that begins in this frame after the best alignment of ``parent``."""
         state = self._state[:, parent]
         if repeats or state[_BEST_BLANK] >= state[_BEST_OTHER]:
-            return (self._link_blank[parent], self._frame, int(state[_END_BLANK]),
-                    float(state[_PEAK_BLANK]))
+            return (
+                self._link_blank[parent],
+                self._frame,
+                int(state[_END_BLANK]),
+                float(state[_PEAK_BLANK]),
+            )
         return self._link_other[parent], self._frame, self._frame, float(state[_PEAK_OTHER])
 
-    def _extensions(self, row: _Floats, total: _Floats, floor: float
-                    ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Floats]:
+    def _extensions(
+        self, row: _Floats, total: _Floats, floor: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], _Floats]:
         """Prefixes one character longer than the beam's that reach ``floor``.
 
         Positions of their parents, their symbols and their acoustic scores, each [candidates],
@@ -250,7 +280,7 @@ class BeamSearchStream:
         """
         state, last = self._state, self._last
         reach = total + state[_FUSED]
-        if not (row[:self._blank] + reach.max() > floor).any():
+        if not (row[: self._blank] + reach.max() > floor).any():
             none = np.zeros(0, np.int64)
             return none, none, np.zeros(0)
         scores = reach[:, None] + row
@@ -266,21 +296,76 @@ class BeamSearchStream:
             beam, symbols, reached = beam[best], symbols[best], reached[best]
         return beam, symbols, reached - state[_FUSED][beam]
 
-    def _select(self, row: _Floats, stay: _Floats, link_blank: NDArray[np.object_],
-                link_other: NDArray[np.object_], scores: _Floats, beam: NDArray[np.int64],
-                symbols: NDArray[np.int64], acoustic: _Floats) -> None:
+    def _select(
+        self,
+        row: _Floats,
+        stay: _Floats,
+        link_blank: NDArray[np.object_],
+        link_other: NDArray[np.object_],
+        scores: _Floats,
+        beam: NDArray[np.int64],
+        symbols: NDArray[np.int64],
+        acoustic: _Floats,
+    ) -> None:
         """Choose the new beam among the ``stay`` prefixes and the extensions."""
         decoder = self._decoder
         characters = decoder.alphabet.symbols
         extensions = []
         for position, symbol in zip(beam.tolist(), symbols.tolist(), strict=True):
             prefix = self._prefixes[position]
-            extensions.append(prefix.children.get(symbol)
-                              or prefix.extended(symbol, characters[symbol], decoder.scorer))
+            extensions.append(
+                prefix.children.get(symbol)
+                or prefix.extended(symbol, characters[symbol], decoder.scorer)
+            )
         fused = np.array([extension.fused for extension in extensions])
         scores = np.concatenate([scores, acoustic + fused])
         kept = np.flatnonzero(scores >= scores.max() - decoder.score_threshold)
         if len(kept) > decoder.beam_width:
-            best = np.argpartition(scores[kept], -decoder.beam_width)[-decoder.beam_width:]
+            best = np.argpartition(scores[kept], -decoder.beam_width)[-decoder.beam_width :]
             kept = np.sort(kept[best])
-        ...
+        self._replace(row, stay, link_blank, link_other, kept, extensions, beam, acoustic)
+
+    def _replace(
+        self,
+        row: _Floats,
+        stay: _Floats,
+        link_blank: NDArray[np.object_],
+        link_other: NDArray[np.object_],
+        kept: NDArray[np.int64],
+        extensions: list[Prefix],
+        beam: NDArray[np.int64],
+        acoustic: _Floats,
+    ) -> None:
+        """Enter the ``kept`` ones, numbered through ``stay`` and then ``extensions``."""
+        old = self._prefixes
+        stayed, entered = kept[kept < len(old)], kept[kept >= len(old)] - len(old)
+        new_prefixes = [extensions[number] for number in entered]
+        parent = beam[entered]
+        symbol = np.array([prefix.symbol for prefix in new_prefixes], np.int64)
+        repeats = symbol == self._last[parent]
+        best_blank = self._state[_BEST_BLANK][parent]
+        best = np.maximum(best_blank, self._state[_BEST_OTHER][parent])
+        new = np.zeros((8, len(entered)))
+        new[[_BLANK, _BEST_BLANK]] = -np.inf
+        new[_OTHER] = acoustic[entered]
+        new[_FUSED] = [prefix.fused for prefix in new_prefixes]
+        new[_BEST_OTHER] = np.where(repeats, best_blank, best) + row[symbol]
+        new[_PEAK_OTHER] = row[symbol]
+        links = np.empty(len(entered), object)
+        for number, (position, repeat) in enumerate(zip(parent, repeats, strict=True)):
+            links[number] = self._link(position, repeat)
+
+        for prefix in old:
+            prefix.position = -1
+        for prefix in new_prefixes:
+            if prefix.parent is not None:
+                prefix.parent.children[prefix.symbol] = prefix
+        self._enter(
+            [old[position] for position in stayed] + new_prefixes,
+            np.concatenate([stay[:, stayed], new], axis=1),
+            np.concatenate([link_blank[stayed], np.full(len(entered), None)]),
+            np.concatenate([link_other[stayed], links]),
+        )
+        for prefix in old:
+            if prefix.position < 0:
+                prefix.release()

@@ -16,8 +16,9 @@ from sparsespeech.decoding.transcript import (
 )
 
 
-def greedy_decode(log_probabilities: NDArray[np.float32], alphabet: Alphabet,
-                  frame_duration_s: float = 0.02) -> Transcript:
+def greedy_decode(
+    log_probabilities: NDArray[np.float32], alphabet: Alphabet, frame_duration_s: float = 0.02
+) -> Transcript:
     """Transcript of ``log_probabilities``, float32[T, V] in nats; T may be 0.
 
     ``score`` is the log-probability of the best path. Frames that are all blank or all space
@@ -42,5 +43,7 @@ def greedy_decode(log_probabilities: NDArray[np.float32], alphabet: Alphabet,
 def check_classes(log_probabilities: NDArray[np.float32], alphabet: Alphabet) -> None:
     """Raise ValueError unless ``log_probabilities`` is [T, classes of the alphabet]."""
     if log_probabilities.ndim != 2 or log_probabilities.shape[1] != alphabet.classes:
-        raise ValueError(f"log-probabilities have shape {log_probabilities.shape}, "
-                         f"expected [frames, {alphabet.classes}] for this alphabet")
+        raise ValueError(
+            f"log-probabilities have shape {log_probabilities.shape}, "
+            f"expected [frames, {alphabet.classes}] for this alphabet"
+        )

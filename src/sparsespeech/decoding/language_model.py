@@ -95,16 +95,16 @@ class LanguageModel:
         return word in self._index and word not in SPECIAL_WORDS
 
     def score(self, state: State, word: str) -> tuple[float, State]:
-        """ln P(word | state), as ``<unk>`` if the word is unknown, and the state after it."""
+        """Log-probability of ``word`` (``<unk>`` if unknown) after ``state``; the next state."""
         return self._tree.score(state, self._index.get(word, self._unknown))
 
     def score_end(self, state: State) -> float:
-        """ln P(</s> | state); 0 if the model has no sentence end."""
+        """Log-probability of the sentence end; 0 if the model has none."""
         end = self._index.get(SENTENCE_END)
         return 0.0 if end is None else self._tree.score(state, end)[0]
 
     def unigram(self, word: str) -> float:
-        """ln P(word) without context."""
+        """Log-probability of ``word`` without context."""
         return self._tree.unigram(self._index.get(word, self._unknown))
 
     def words(self) -> list[str]:
@@ -125,7 +125,7 @@ class LanguageModel:
         return writable
 
     def log_probability(self, sentence: Sequence[str]) -> float:
-        """ln P of a whole sentence, ``</s>`` included."""
+        """Log-probability of a whole sentence, ``</s>`` included."""
         total, state = 0.0, self.initial_state
         for word in sentence:
             score, state = self.score(state, word)
@@ -150,9 +150,13 @@ class LanguageModel:
             total, known, count = total + end, known + end, count + 1
         if not count:
             raise ValueError("perplexity needs at least one sentence")
-        return Perplexity(math.exp(-total / (words + count)),
-                          math.exp(-known / (words - unknown_words + count)),
-                          words, unknown_words, count)
+        return Perplexity(
+            math.exp(-total / (words + count)),
+            math.exp(-known / (words - unknown_words + count)),
+            words,
+            unknown_words,
+            count,
+        )
 
 
 def _with_unknown(tables: NgramTables) -> NgramTables:
@@ -168,26 +172,35 @@ def _with_unknown(tables: NgramTables) -> NgramTables:
     rarest = float(unigrams.log10_probability[ordinary_rows].min())
     if UNKNOWN in vocabulary:
         row = unigrams.words[:, 0] == vocabulary.index(UNKNOWN)
-        probability = np.where(row & (unigrams.log10_probability <= LOG10_ZERO), rarest,
-                               unigrams.log10_probability)
+        probability = np.where(
+            row & (unigrams.log10_probability <= LOG10_ZERO), rarest, unigrams.log10_probability
+        )
         unigrams = NgramTable(unigrams.words, probability, unigrams.log10_backoff)
     else:
         new = np.array([[len(vocabulary)]], np.int32)
         vocabulary.append(UNKNOWN)
-        unigrams = NgramTable(np.concatenate([unigrams.words, new]),
-                              np.append(unigrams.log10_probability, rarest),
-                              np.append(unigrams.log10_backoff, 0.0))
+        unigrams = NgramTable(
+            np.concatenate([unigrams.words, new]),
+            np.append(unigrams.log10_probability, rarest),
+            np.append(unigrams.log10_backoff, 0.0),
+        )
     return NgramTables(tuple(vocabulary), (unigrams, *tables.orders[1:]))
 
 
 def _lower_case(tables: NgramTables) -> NgramTables:
     """Fold the words; equal ones get one index, and the tree merges their n-grams."""
     folded: dict[str, int] = {}
-    index = np.array([
-        folded.setdefault(word if word.startswith("<") else word.lower(), len(folded))
-        for word in tables.vocabulary], np.int32)
-    orders = tuple(NgramTable(index[table.words], table.log10_probability, table.log10_backoff)
-                   for table in tables.orders)
+    index = np.array(
+        [
+            folded.setdefault(word if word.startswith("<") else word.lower(), len(folded))
+            for word in tables.vocabulary
+        ],
+        np.int32,
+    )
+    orders = tuple(
+        NgramTable(index[table.words], table.log10_probability, table.log10_backoff)
+        for table in tables.orders
+    )
     return NgramTables(tuple(folded), orders)
 
 
@@ -198,10 +211,13 @@ def _unwritable_share(vocabulary: Sequence[str], alphabet: Alphabet) -> float:
 
 
 def _mismatch(words: Sequence[str], writable: int, alphabet: Alphabet) -> str:
-    offending = Counter(character for word in words for character in set(word)
-                        if character not in alphabet.symbols)
+    offending = Counter(
+        character for word in words for character in set(word) if character not in alphabet.symbols
+    )
     shown = " ".join(character for character, _ in offending.most_common(10))
-    return (f"the acoustic model writes {''.join(alphabet.symbols)!r} and cannot spell "
-            f"{len(words) - writable} of the language model's {len(words)} words; characters it "
-            f"lacks: {shown}. Train the language model on text in the acoustic model's alphabet "
-            "(sparsespeech data text-lm)")
+    return (
+        f"the acoustic model writes {''.join(alphabet.symbols)!r} and cannot spell "
+        f"{len(words) - writable} of the language model's {len(words)} words; characters it "
+        f"lacks: {shown}. Train the language model on text in the acoustic model's alphabet "
+        "(sparsespeech data text-lm)"
+    )

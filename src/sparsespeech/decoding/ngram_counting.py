@@ -42,8 +42,9 @@ class _Vocabulary(dict[str, int]):
         return index
 
 
-def encode_sentences(sentences: Iterable[list[str]], vocabulary_size: int | None = None
-                     ) -> tuple[list[str], NDArray[np.int32]]:
+def encode_sentences(
+    sentences: Iterable[list[str]], vocabulary_size: int | None = None
+) -> tuple[list[str], NDArray[np.int32]]:
     """Vocabulary (``<unk>``, ``<s>``, ``</s>``, words by falling frequency) and tokens int32[S].
 
     Each sentence is framed by ``<s>`` and ``</s>``; empty ones are left out. With
@@ -64,28 +65,34 @@ def encode_sentences(sentences: Iterable[list[str]], vocabulary_size: int | None
     if not number:
         raise LanguageModelError("the text holds no words to train a language model on")
     if frequency[START] != number or frequency[END] != number:
-        raise LanguageModelError(f"the text holds {SENTENCE_START} or {SENTENCE_END} as a word; "
-                                 "remove them: sentence ends are added automatically")
-    ranked = END + 1 + np.argsort(-frequency[END + 1:], kind="stable")
+        raise LanguageModelError(
+            f"the text holds {SENTENCE_START} or {SENTENCE_END} as a word; "
+            "remove them: sentence ends are added automatically"
+        )
+    ranked = END + 1 + np.argsort(-frequency[END + 1 :], kind="stable")
     if vocabulary_size is not None:
         ranked = ranked[:vocabulary_size]
     index = np.full(len(seen), OUT_OF_VOCABULARY, np.int32)
     index[[START, END]] = START, END
     index[ranked] = np.arange(END + 1, END + 1 + len(ranked))
     words = list(seen)
-    return words[:END + 1] + [words[word] for word in ranked], index[encoded]
+    return words[: END + 1] + [words[word] for word in ranked], index[encoded]
 
 
-def count_ngrams(tokens: NDArray[np.int32], vocabulary_size: int, order: int
-                 ) -> list[CountedOrder]:
+def count_ngrams(tokens: NDArray[np.int32], vocabulary_size: int, order: int) -> list[CountedOrder]:
     """All n-grams up to ``order`` that lie inside one sentence; ``tokens`` int32[S].
 
     The single words are all words of the vocabulary, with count 0 for those that do not occur.
     """
     nothing = np.zeros(vocabulary_size, np.int64)
-    counted = [CountedOrder(
-        np.arange(vocabulary_size, dtype=np.int32)[:, None], nothing, nothing,
-        np.bincount(tokens, minlength=vocabulary_size).astype(np.int64))]
+    counted = [
+        CountedOrder(
+            np.arange(vocabulary_size, dtype=np.int32)[:, None],
+            nothing,
+            nothing,
+            np.bincount(tokens, minlength=vocabulary_size).astype(np.int64),
+        )
+    ]
     position = np.arange(len(tokens))  # where an n-gram begins
     row = tokens.astype(np.int64)  # row[i]: which (n-1)-gram begins at token i, -1 if none
     for length in range(2, order + 1):
@@ -96,11 +103,13 @@ def count_ngrams(tokens: NDArray[np.int32], vocabulary_size: int, order: int
         # (context, last word) as one integer keeps an n-gram of any length in 64 bits.
         keys = row[position] * vocabulary_size + tokens[last]
         distinct, first, inverse, count = np.unique(
-            keys, return_index=True, return_inverse=True, return_counts=True)
+            keys, return_index=True, return_inverse=True, return_counts=True
+        )
         context, word = np.divmod(distinct, vocabulary_size)
         words = np.column_stack([counted[-1].words[context], word.astype(np.int32)])
-        counted.append(CountedOrder(words, context, row[position[first] + 1],
-                                    count.astype(np.int64)))
+        counted.append(
+            CountedOrder(words, context, row[position[first] + 1], count.astype(np.int64))
+        )
         row = np.full(len(tokens), -1, np.int64)
         row[position] = inverse
     return counted

@@ -70,8 +70,13 @@ class NgramModel:
         write_arpa(self.tables, path)
 
 
-def train_ngram(sentences: Iterable[list[str]], order: int, *, vocabulary_size: int | None = None,
-                prune: Sequence[int] = ()) -> NgramModel:
+def train_ngram(
+    sentences: Iterable[list[str]],
+    order: int,
+    *,
+    vocabulary_size: int | None = None,
+    prune: Sequence[int] = (),
+) -> NgramModel:
     """Interpolated modified Kneser-Ney model of ``sentences``.
 
     ``vocabulary_size`` keeps the most frequent words. ``prune[n - 1]`` drops n-grams seen that
@@ -105,10 +110,13 @@ def train_ngram(sentences: Iterable[list[str]], order: int, *, vocabulary_size: 
     backoffs.append(np.ones(len(counted[-1].count)))  # the longest n-grams are no contexts
     tables = tuple(
         NgramTable(current.words[kept], _log10(probability[kept]), _log10(backoff[kept]))
-        for current, kept, probability, backoff
-        in zip(counted, survivors, probabilities, backoffs[1:], strict=True))
-    return NgramModel(NgramTables(tuple(vocabulary), tables), tuple(discounts),
-                      tuple(fallback_orders))
+        for current, kept, probability, backoff in zip(
+            counted, survivors, probabilities, backoffs[1:], strict=True
+        )
+    )
+    return NgramModel(
+        NgramTables(tuple(vocabulary), tables), tuple(discounts), tuple(fallback_orders)
+    )
 
 
 def estimate_discounts(adjusted: NDArray[np.int64]) -> Discounts | None:
@@ -117,8 +125,9 @@ def estimate_discounts(adjusted: NDArray[np.int64]) -> Discounts | None:
     if not seen[1:].all():
         return None
     share = seen[1] / (seen[1] + 2 * seen[2])
-    one, two, three = (float(count - (count + 1) * share * seen[count + 1] / seen[count])
-                       for count in (1, 2, 3))
+    one, two, three = (
+        float(count - (count + 1) * share * seen[count + 1] / seen[count]) for count in (1, 2, 3)
+    )
     if not (0 < one <= 1 and 0 < two <= 2 and 0 < three <= 3):
         return None
     return one, two, three
@@ -128,8 +137,10 @@ def _prune_thresholds(prune: Sequence[int], order: int) -> list[int]:
     thresholds = list(prune)[:order] or [0]
     thresholds += thresholds[-1:] * (order - len(thresholds))
     if thresholds[0] != 0 or thresholds != sorted(thresholds):
-        raise ValueError(f"prune must begin with 0 and not decrease, got {tuple(prune)}; limit "
-                         "single words with vocabulary_size")
+        raise ValueError(
+            f"prune must begin with 0 and not decrease, got {tuple(prune)}; limit "
+            "single words with vocabulary_size"
+        )
     return thresholds
 
 
@@ -146,9 +157,13 @@ def _adjusted_counts(current: CountedOrder, longer: CountedOrder | None) -> NDAr
     return adjusted
 
 
-def _interpolate(current: CountedOrder, adjusted: NDArray[np.int64], kept: NDArray[np.bool_],
-                 discount: Discounts, lower: NDArray[np.float64]
-                 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _interpolate(
+    current: CountedOrder,
+    adjusted: NDArray[np.int64],
+    kept: NDArray[np.bool_],
+    discount: Discounts,
+    lower: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Probabilities of one order, float64[M], and the back-off weights of its contexts.
 
     ``lower`` are the probabilities of the next lower order, which the suffixes index.
@@ -156,14 +171,15 @@ def _interpolate(current: CountedOrder, adjusted: NDArray[np.int64], kept: NDArr
     contexts = len(lower)
     amount = np.array([0.0, *discount])[np.minimum(adjusted, 3)]
     total = np.bincount(current.context, weights=adjusted, minlength=contexts)
-    handed_down = np.bincount(current.context, weights=np.where(kept, amount, adjusted),
-                              minlength=contexts)
+    handed_down = np.bincount(
+        current.context, weights=np.where(kept, amount, adjusted), minlength=contexts
+    )
     backoff = np.divide(handed_down, total, out=np.ones(contexts), where=total > 0)
     own = np.where(kept, adjusted - amount, 0.0) / np.maximum(total[current.context], 1.0)
     return own + backoff[current.context] * lower[current.suffix], backoff
 
 
 def _log10(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    positive = probability > 10.0 ** LOG10_ZERO
+    positive = probability > 10.0**LOG10_ZERO
     logarithm = np.full(len(probability), LOG10_ZERO)
     return np.log10(probability, out=logarithm, where=positive)

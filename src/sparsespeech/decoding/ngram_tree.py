@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class NgramTree:
         return (-1,) * (self._order - 1)
 
     def score(self, state: State, word: int) -> tuple[float, State]:
-        """ln P(word | state) by back-off, and the state after the word."""
+        """Log-probability of ``word`` after ``state`` by back-off, and the state after the word."""
         after = [-1] * (self._order - 1)
         if after:
             after[0] = word
@@ -63,7 +64,7 @@ class NgramTree:
         return backoff + found, tuple(after)
 
     def unigram(self, word: int) -> float:
-        """ln P(word) without context."""
+        """Log-probability of ``word`` without context."""
         return self._probability[0][word]
 
     def _child(self, level: int, context: int, word: int) -> int:
@@ -80,8 +81,10 @@ class NgramTree:
         context = [np.zeros(len(table.words), np.int64) for table in tables.orders]
         parents: list[NDArray[np.int64]] = []
         for level, table in enumerate(tables.orders):
-            keys = {number: context[number] * size + tables.orders[number].words[:, level]
-                    for number in range(level, self._order)}
+            keys = {
+                number: context[number] * size + tables.orders[number].words[:, level]
+                for number in range(level, self._order)
+            }
             # Longer n-grams count too: pruned models of SRILM may lack one of their contexts.
             entries = _distinct(np.concatenate(list(keys.values()))) if level else np.arange(size)
             for number in range(level, self._order):
@@ -89,7 +92,7 @@ class NgramTree:
             parent, word = np.divmod(entries, size)
             if level:
                 starts = np.searchsorted(parent, np.arange(len(self._word[-1]) + 1))
-                self._child_start.append(_array("q", starts.astype(np.int64)))
+                self._child_start.append(_integers("q", starts.astype(np.int64)))
             ascending = np.argsort(table.log10_probability, kind="stable")  # the last one stays
             own = context[level][ascending]
             probability = np.full(len(entries), np.nan)
@@ -97,9 +100,9 @@ class NgramTree:
             backoff = np.zeros(len(entries))
             backoff[own] = table.log10_backoff[ascending]
             parents.append(parent)
-            self._word.append(_array("i", word.astype(np.int32)))
-            self._probability.append(_array("d", probability * math.log(10)))
-            self._backoff.append(_array("d", backoff * math.log(10)))
+            self._word.append(_integers("i", word.astype(np.int32)))
+            self._probability.append(_floats(probability * math.log(10)))
+            self._backoff.append(_floats(backoff * math.log(10)))
             for entry in np.flatnonzero(np.isnan(probability)):
                 self._imply(level, int(entry), parents)
 
@@ -122,11 +125,18 @@ class NgramTree:
 def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sorted distinct keys; numpy's own ``unique`` hashes first, which is four times slower."""
     keys = np.sort(keys)
-    return keys[np.diff(keys, prepend=-1) != 0]
+    first = np.diff(keys, prepend=-1) != 0
+    return np.compress(first, keys)
 
 
-def _array(kind: str, values: NDArray[np.generic]) -> array[int] | array[float]:
-    """A standard-library array: single items are read three times faster than from numpy."""
+# Single items of a standard-library array are read three times faster than those of numpy.
+def _integers(kind: str, values: NDArray[np.signedinteger[Any]]) -> array[int]:
     result: array[int] = array(kind)
+    result.frombytes(values.tobytes())
+    return result
+
+
+def _floats(values: NDArray[np.float64]) -> array[float]:
+    result = array("d")
     result.frombytes(values.tobytes())
     return result

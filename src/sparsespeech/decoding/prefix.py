@@ -15,8 +15,15 @@ class Prefix:
 
     __slots__ = ("children", "finished", "fused", "parent", "position", "state", "symbol", "word")
 
-    def __init__(self, parent: Prefix | None, symbol: int, word: str, state: State,
-                 finished: float, fused: float) -> None:
+    def __init__(
+        self,
+        parent: Prefix | None,
+        symbol: int,
+        word: str,
+        state: State,
+        finished: float,
+        fused: float,
+    ) -> None:
         self.parent = parent
         self.symbol = symbol  # class of the last character
         self.word = word  # characters since the last space
@@ -45,5 +52,6 @@ class Prefix:
         """Take a prefix that left the beam out of the tree, with ancestors that nobody needs."""
         prefix = self
         while prefix.parent is not None and not prefix.children and prefix.position < 0:
-            del prefix.parent.children[prefix.symbol]
+            # A descendant that left in the same frame may have released this one already.
+            prefix.parent.children.pop(prefix.symbol, None)
             prefix = prefix.parent

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def log_softmax(logits: NDArray[np.integer[Any]], scale: NDArray[np.float32]
-                ) -> NDArray[np.float32]:
+def log_softmax(
+    logits: NDArray[np.integer[Any]], scale: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Log-probabilities float32[T, V] in nats.
 
     ``logits`` are the accumulators of the output layer, int64[T, V]; ``scale`` turns them into

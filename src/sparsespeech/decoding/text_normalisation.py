@@ -11,24 +11,76 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-_TITLES = {"mr": "mister", "mrs": "missus", "dr": "doctor", "messrs": "messieurs",
-           "st": "saint", "esq": "esquire", "etc": "et cetera", "viz": "namely"}
+_TITLES = {
+    "mr": "mister",
+    "mrs": "missus",
+    "dr": "doctor",
+    "messrs": "messieurs",
+    "st": "saint",
+    "esq": "esquire",
+    "etc": "et cetera",
+    "viz": "namely",
+}
 _TITLE = re.compile(r"\b(" + "|".join(_TITLES) + r")\.(?=\W|$)")
 # Words whose apostrophe at the edge belongs to them and is not a quotation mark.
-_CLIPPED = {"'tis", "'twas", "'twere", "'twill", "'twould", "'tisn't", "'twasn't", "'em", "'im",
-            "'er", "'ere", "'ere's", "'til", "'cause", "'bout", "o'", "an'", "th'", "wi'", "ha'"}
-_CHARACTERS = str.maketrans({
-    "’": "'", "‘": "'", "‛": "'", "`": "'", "´": "'", "&": " and ", "æ": "ae", "œ": "oe",
-    "ß": "ss", "ø": "o", "đ": "d", "ł": "l", "_": " ", "*": " "})
+_CLIPPED = {
+    "'tis",
+    "'twas",
+    "'twere",
+    "'twill",
+    "'twould",
+    "'tisn't",
+    "'twasn't",
+    "'em",
+    "'im",
+    "'er",
+    "'ere",
+    "'ere's",
+    "'til",
+    "'cause",
+    "'bout",
+    "o'",
+    "an'",
+    "th'",
+    "wi'",
+    "ha'",
+}
+_CHARACTERS = str.maketrans(
+    {
+        "’": "'",
+        "‘": "'",
+        "‛": "'",
+        "`": "'",
+        "´": "'",
+        "&": " and ",
+        "æ": "ae",
+        "œ": "oe",
+        "ß": "ss",
+        "ø": "o",
+        "đ": "d",
+        "ł": "l",
+        "_": " ",
+        "*": " ",
+    }
+)
 _SENTENCE_END = re.compile(r"[.?!]+['\")\]”»]*(?=\s|$)|\n\s*\n")
 _NUMBER = re.compile(r"(?<![\w.,])(\d{1,3}(?:,\d{3})+|\d+)(st|nd|rd|th)?(?![\w]|[.,]\d)")
 _UNREADABLE = re.compile(r"[$£€¥%°⁄]|\d\s*[/:+=x]\s*\d")
 
-_ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-         "fifteen sixteen seventeen eighteen nineteen").split()
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+).split()
 _TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-_ORDINALS = {"one": "first", "two": "second", "three": "third", "five": "fifth",
-             "eight": "eighth", "nine": "ninth", "twelve": "twelfth"}
+_ORDINALS = {
+    "one": "first",
+    "two": "second",
+    "three": "third",
+    "five": "fifth",
+    "eight": "eighth",
+    "nine": "ninth",
+    "twelve": "twelfth",
+}
 
 
 def sentences(text: str) -> Iterator[list[str]]:

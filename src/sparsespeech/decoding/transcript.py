@@ -47,8 +47,9 @@ class CharacterSpan:
     log_peak: float  # largest log-posterior of the character inside the span, nats
 
 
-def transcript_from_spans(spans: Iterable[CharacterSpan], frame_duration_s: float,
-                          score: float) -> Transcript:
+def transcript_from_spans(
+    spans: Iterable[CharacterSpan], frame_duration_s: float, score: float
+) -> Transcript:
     """Group characters into words at spaces; leading and repeated spaces vanish."""
     words: list[Word] = []
     current: list[CharacterSpan] = []
@@ -66,5 +67,9 @@ def transcript_from_spans(spans: Iterable[CharacterSpan], frame_duration_s: floa
 def _word(spans: list[CharacterSpan], frame_duration_s: float) -> Word:
     confidence = math.exp(sum(span.log_peak for span in spans))
     # A float32 softmax may exceed 1 by a rounding error.
-    return Word("".join(span.character for span in spans), spans[0].first * frame_duration_s,
-                spans[-1].end * frame_duration_s, min(1.0, confidence))
+    return Word(
+        "".join(span.character for span in spans),
+        spans[0].first * frame_duration_s,
+        spans[-1].end * frame_duration_s,
+        min(1.0, confidence),
+    )

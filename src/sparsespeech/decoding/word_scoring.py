@@ -1,8 +1,9 @@
 """What a language model adds to the score of a word in the beam search.
 
 A finished word adds ``alpha * ln P(word | words before it) + beta`` [Hannun 2014, "Deep Speech",
-eq. 12]. A word that the model does not know is scored as ``<unk>`` less ``unknown_penalty``, so
-that a text outside the vocabulary stays possible.
+eq. 12]. A word that the model does not know is scored as ``<unk>`` less ``unknown_penalty`` for
+each of its letters: a text outside the vocabulary stays possible, but no long nonsense word can
+swallow the costs of several known ones.
 """
 
 from __future__ import annotations
@@ -61,8 +62,14 @@ class NgramScorer:
     ``ignored_words`` counts the words of the model that the alphabet cannot write.
     """
 
-    def __init__(self, model: LanguageModel, alphabet: Alphabet, alpha: float, beta: float,
-                 unknown_penalty: float) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        alphabet: Alphabet,
+        alpha: float,
+        beta: float,
+        unknown_penalty: float,
+    ) -> None:
         """Raises AlphabetMismatchError if most words of the model cannot be written."""
         writable = model.writable_words(alphabet)
         self.ignored_words = len(model.words()) - len(writable)
@@ -72,18 +79,21 @@ class NgramScorer:
         self._beta = beta
         self._unknown_penalty = unknown_penalty
         self._lexicon = Lexicon({word: model.unigram(word) for word in writable})
-        self._unknown_estimate = alpha * model.unigram(UNKNOWN) - unknown_penalty
+        self._unknown = alpha * model.unigram(UNKNOWN)
 
     def word(self, state: State, word: str) -> tuple[float, State]:
         """``alpha * ln P + beta``, less the penalty for an unknown word."""
         log_probability, after = self._model.score(state, word)
         score = self._alpha * log_probability + self._beta
-        return (score if word in self._model else score - self._unknown_penalty), after
+        if word not in self._model:
+            score -= self._unknown_penalty * len(word)
+        return score, after
 
     def estimate(self, beginning: str) -> float:
         """The formula of a finished word with the best unigram that begins so."""
         known = self._alpha * self._lexicon.best(beginning)
-        return max(known, self._unknown_estimate) + self._beta
+        unknown = self._unknown - self._unknown_penalty * len(beginning)
+        return max(known, unknown) + self._beta
 
     def end(self, state: State) -> float:
         """``alpha * ln P(</s>)``."""

@@ -12,16 +12,20 @@ from typing import Any
 from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file import limits
 
+_TOO_DEEP = f"JSON nests deeper than {limits.JSON_DEPTH}"
+_LONGEST_SHOWN = 80  # characters of a value of the file in a message
+
 
 def dump(value: Any, where: str, *, sort_keys: bool = True) -> str:
     """Canonical text of a plain JSON value; raises ModelFileError, naming ``where``, otherwise."""
     try:
+        _prove_plain(value, limits.JSON_DEPTH)
         text = json.dumps(
             value, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False
         )
         text.encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ModelFileError(f"{where}: not plain JSON: {error} (rule F4)") from None
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{where}: {error} (rule F4)") from None
     return text
 
 
@@ -35,12 +39,9 @@ def load(text: str, where: str, *, sort_keys: bool = True) -> dict[str, Any]:
         value = json.loads(
             text, object_pairs_hook=_object, parse_int=_integer, parse_constant=_constant
         )
-        _check_depth(value, limits.JSON_DEPTH)
         canonical = dump(value, where, sort_keys=sort_keys)
     except RecursionError:
-        raise ModelFileError(
-            f"{where}: JSON nests deeper than {limits.JSON_DEPTH} (rule F4)"
-        ) from None
+        raise ModelFileError(f"{where}: {_TOO_DEEP} (rule F4)") from None
     except ValueError as error:
         raise ModelFileError(f"{where}: {error} (rule F4)") from None
     if not isinstance(value, dict):
@@ -53,18 +54,26 @@ def load(text: str, where: str, *, sort_keys: bool = True) -> dict[str, Any]:
     return value
 
 
+def shown(value: Any) -> str:
+    """A value of the file, safe for a one-line message: escaped and cut."""
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"key {key[:60]!r} occurs twice")
+            raise ValueError(f"key {shown(key)} occurs twice")
         values[key] = value
     return values
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > len(str(limits.JSON_INTEGER)) + 1 or abs(int(digits)) > limits.JSON_INTEGER:
-        raise ValueError(f"integer {digits[:20]}... is beyond 2^53 - 1")
+    """Only as many digits are converted as an integer within the cap can have."""
+    longest = len(str(-limits.JSON_INTEGER))
+    if len(digits) > longest:
+        raise ValueError(f"integer {digits[:longest]}... is beyond 2^53 - 1")
     return int(digits)
 
 
@@ -72,13 +81,20 @@ def _constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _check_depth(value: Any, left: int) -> None:
-    if not isinstance(value, (dict, list)):
+def _prove_plain(value: Any, levels_left: int) -> None:
+    """Depth, kinds of keys and size of integers, none of which ``json`` checks."""
+    if type(value) is int and abs(value) > limits.JSON_INTEGER:
+        raise ValueError(f"integer {value} is beyond 2^53 - 1")
+    if not isinstance(value, (dict, list, tuple)):
         return
-    if left == 0:
-        raise ValueError(f"JSON nests deeper than {limits.JSON_DEPTH}")
-    for item in value.values() if isinstance(value, dict) else value:
-        _check_depth(item, left - 1)
+    if levels_left == 0:
+        raise ValueError(_TOO_DEEP)
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError(f"keys {shown(list(value))} must be texts")
+        value = value.values()
+    for item in value:
+        _prove_plain(item, levels_left - 1)
 
 
 def _first_difference(text: str, canonical: str) -> str:
@@ -86,6 +102,6 @@ def _first_difference(text: str, canonical: str) -> str:
     while same < min(len(text), len(canonical)) and text[same] == canonical[same]:
         same += 1
     return (
-        f"character {same} starts {text[same : same + 12]!r}, "
-        f"expected {canonical[same : same + 12]!r}"
+        f"character {same} starts {shown(text[same : same + 12])}, "
+        f"expected {shown(canonical[same : same + 12])}"
     )

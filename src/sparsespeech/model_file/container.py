@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file import canonical_json, limits
+from sparsespeech.model_file.canonical_json import shown
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -163,7 +164,7 @@ def _tensor_views(header: dict[str, Any], buffer: memoryview) -> Tensors:
     position = 0
     place: tuple[int, str] = (-DTYPES["F64"].itemsize, "")
     for name, entry in header.items():
-        where = f"tensor {name[:80]!r}"
+        where = f"tensor {shown(name)}"
         dtype, shape, begin, end = _directory_entry(where, entry)
         if begin != position:
             flaw = "overlaps the tensor before it" if begin < position else "leaves a hole"
@@ -202,15 +203,13 @@ def _directory_entry(where: str, entry: Any) -> tuple[np.dtype[Any], list[int], 
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
         raise ModelFileError(
-            f"{where}: dtype {str(entry['dtype'])[:20]!r} is not one of {sorted(DTYPES)} (rule F5)"
+            f"{where}: dtype {shown(entry['dtype'])} is not one of {sorted(DTYPES)} (rule F5)"
         )
     if not _are_counts(shape) or len(shape) not in (1, 2):
-        raise ModelFileError(
-            f"{where}: shape {str(shape)[:60]} must be one or two counts (rule F5)"
-        )
+        raise ModelFileError(f"{where}: shape {shown(shape)} must be one or two counts (rule F5)")
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ModelFileError(
-            f"{where}: data_offsets {str(offsets)[:60]} must be a begin and an end (rule F5)"
+            f"{where}: data_offsets {shown(offsets)} must be a begin and an end (rule F5)"
         )
     return DTYPES[entry["dtype"]], shape, offsets[0], offsets[1]
 
@@ -228,5 +227,5 @@ def _check_digests(digests: Any, tensors: Tensors) -> None:
     for name, tensor in tensors.items():
         if hashlib.sha256(tensor.data).hexdigest() != digests[name]:
             raise ModelFileError(
-                f"tensor {name[:80]!r}: SHA-256 differs from the manifest; {_DAMAGED} (rule F6)"
+                f"tensor {shown(name)}: SHA-256 differs from the manifest; {_DAMAGED} (rule F6)"
             )

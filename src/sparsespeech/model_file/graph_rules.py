@@ -12,6 +12,7 @@ from sparsespeech.errors import ModelFileError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Conv2d, Graph, Layer, Linear, Lstm, Output
 from sparsespeech.model_file import limits
+from sparsespeech.model_file.canonical_json import shown
 
 _NAME = re.compile(rf"[a-z][a-z0-9_]{{0,{limits.NAME_LENGTH - 1}}}")
 _RESERVED = {"input", "tables"}  # first words of other tensors
@@ -32,7 +33,7 @@ def prove_graph(graph: Graph, labels: tuple[str, ...], features: dict[str, Any])
     for name in names:
         if not _NAME.fullmatch(name) or name in _RESERVED or names.count(name) > 1:
             raise ModelFileError(
-                f"graph: layer name {name[:80]!r} must be unique, match "
+                f"graph: layer name {shown(name)} must be unique, match "
                 f"{_NAME.pattern} and not be one of {sorted(_RESERVED)} "
                 "(rule F8)"
             )
@@ -65,7 +66,7 @@ def _prove_labels(labels: tuple[str, ...]) -> None:
     for label in labels:
         if not (1 <= len(label) <= limits.LABEL_LENGTH and label.isprintable()):
             raise ModelFileError(
-                f"alphabet: symbol {label[:40]!a} must be 1 to "
+                f"alphabet: symbol {shown(label)} must be 1 to "
                 f"{limits.LABEL_LENGTH} printable characters (rule F9)"
             )
 
@@ -95,7 +96,7 @@ def _prove_lstm(layer: Lstm) -> None:
         _within(layer.name, "projection", layer.projection, limits.COLUMNS)
     if layer.merge not in ("concatenate", "sum"):
         raise ModelFileError(
-            f"graph layer {layer.name!r}: merge {layer.merge[:40]!a} must be "
+            f"graph layer {layer.name!r}: merge {shown(layer.merge)} must be "
             "'concatenate' or 'sum' (rule F8)"
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 from sparsespeech.errors import ModelFileError
 from sparsespeech.graph import Conv2d, Graph, Layer, Linear, Lstm
 from sparsespeech.model_file import limits
+from sparsespeech.model_file.canonical_json import shown
 from sparsespeech.model_file.graph_rules import prove_graph
 from sparsespeech.model_file.model import (
     ConvolutionLayer,
@@ -63,11 +64,11 @@ def parse_manifest(values: dict[str, Any]) -> Manifest:
     """Inverse of :func:`build_manifest`; raises ModelFileError naming the entry and the rule."""
     if values.get("format") != FORMAT:
         raise ModelFileError(
-            f"manifest: 'format' must be {FORMAT!r}, got {_shown(values.get('format'))} (rule F7)"
+            f"manifest: 'format' must be {FORMAT!r}, got {shown(values.get('format'))} (rule F7)"
         )
     if values.get("format_version") != FORMAT_VERSION:
         raise ModelFileError(
-            f"manifest: format_version {_shown(values.get('format_version'))} is unknown, this "
+            f"manifest: format_version {shown(values.get('format_version'))} is unknown, this "
             f"release reads {FORMAT_VERSION}; upgrade sparsespeech (rule F7)"
         )
     _check_keys(
@@ -102,7 +103,7 @@ def parse_manifest(values: dict[str, Any]) -> Manifest:
     ):
         if facts is not None and not isinstance(facts, dict):
             raise ModelFileError(
-                f"{where}: must be an object or null, got {_shown(facts)} (rule F12)"
+                f"{where}: must be an object or null, got {shown(facts)} (rule F12)"
             )
     if not all(isinstance(label, str) for label in values["alphabet"]):
         raise ModelFileError("alphabet: every symbol must be a text (rule F9)")
@@ -153,7 +154,7 @@ def _check_layer_integers(graph: Graph, layers: dict[str, Any]) -> None:
     if set(layers) != set(expected):
         raise ModelFileError(
             f"quantization: 'layers' must name {sorted(expected)}, got "
-            f"{_shown(sorted(layers))} (rule F11)"
+            f"{shown(sorted(layers))} (rule F11)"
         )
     for name, keys in expected.items():
         if not isinstance(layers[name], dict):
@@ -175,7 +176,7 @@ def _parse_graph(items: list[Any]) -> Graph:
             raise ModelFileError(f"{where}: must be an object with a text 'kind' (rule F8)")
         if item["kind"] not in _GRAPH_FIELDS:
             raise ModelFileError(
-                f"{where}: kind {_shown(item['kind'])} is unknown; known: "
+                f"{where}: kind {shown(item['kind'])} is unknown; known: "
                 f"{sorted(_GRAPH_FIELDS)} (rule F8)"
             )
         _check_keys(where, item, {"kind": _is_text, **_GRAPH_FIELDS[item["kind"]]}, "F8")
@@ -187,20 +188,14 @@ def _check_keys(
 ) -> None:
     if set(values) != set(expected):
         raise ModelFileError(
-            f"{where}: keys must be {sorted(expected)}, got {_shown(sorted(values))} (rule {rule})"
+            f"{where}: keys must be {sorted(expected)}, got {shown(sorted(values))} (rule {rule})"
         )
     for key, has_type in expected.items():
         if not has_type(values[key]):
             kind = has_type.__name__.removeprefix("_is_").replace("_", " ")
             raise ModelFileError(
-                f"{where}: {key!r} must be of type {kind}, got {_shown(values[key])} (rule {rule})"
+                f"{where}: {key!r} must be of type {kind}, got {shown(values[key])} (rule {rule})"
             )
-
-
-def _shown(value: Any) -> str:
-    """A value of the file, safe for a one-line message: escaped and cut."""
-    text = ascii(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _is_text(value: Any) -> bool:

@@ -33,8 +33,9 @@ def read_model(path: Path) -> IntegerModel:
         return decode_model(_content(file))
     except ModelFileError as error:
         message = f"{file}: {error}".replace("\n", " ")
-        if len(message) > _LONGEST_MESSAGE:
-            message = message[: _LONGEST_MESSAGE - 3] + "..."
+        if len(message) > _LONGEST_MESSAGE:  # keep both ends: the file and the rule
+            half = _LONGEST_MESSAGE // 2
+            message = f"{message[: half - 3]}...{message[-half:]}"
         raise ModelFileError(message) from None
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sparsespeech.errors import ModelFileError
 from sparsespeech.graph import Conv2d, Layer, Linear, Lstm
+from sparsespeech.model_file.canonical_json import shown
 from sparsespeech.model_file.container import Tensors
 from sparsespeech.model_file.manifest import Manifest
 from sparsespeech.model_file.model import (
@@ -164,7 +165,7 @@ class _TensorSource:
         """Refuse tensors that no layer asked for."""
         if self._left:
             raise ModelFileError(
-                f"tensor {min(self._left)[:80]!r}: belongs to no layer of the graph (rule F13)"
+                f"tensor {shown(min(self._left))}: belongs to no layer of the graph (rule F13)"
             )
 
     def matrix(self, name: str, rows: int, columns: int) -> SparseMatrix:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sparsespeech import atomic_file
 from sparsespeech.errors import ModelFileError
-from sparsespeech.model_file import limits
 from sparsespeech.model_file.container import Container, serialise
 from sparsespeech.model_file.lookup import MODEL_FILE_NAME, SUFFIX
 from sparsespeech.model_file.manifest import build_manifest
 from sparsespeech.model_file.model import IntegerModel
+from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.tensors import model_tensors
 from sparsespeech.model_file.validate import validate_model
 
@@ -19,17 +19,10 @@ from sparsespeech.model_file.validate import validate_model
 def encode_model(model: IntegerModel) -> bytes:
     """The bytes of the file; equal models give equal bytes.
 
-    Raises ModelFileError if the model breaks a rule of ``format.md``: nothing is written that
-    the reader would refuse.
+    Raises ModelFileError if the model breaks a rule of ``format.md``.
     """
     validate_model(model)
-    content = serialise(Container(build_manifest(model), model_tensors(model)))
-    if len(content) > limits.FILE_BYTES:
-        raise ModelFileError(
-            f"the model takes {len(content)} bytes, a file holds at most "
-            f"{limits.FILE_BYTES} (rule F1)"
-        )
-    return content
+    return serialise(Container(build_manifest(model), model_tensors(model)))
 
 
 def write_model(model: IntegerModel, path: Path) -> None:
@@ -43,6 +36,7 @@ def write_model(model: IntegerModel, path: Path) -> None:
         raise ModelFileError(f"{path}: the name of a model file must end in {SUFFIX}")
     try:
         content = encode_model(model)
+        decode_model(content)  # nothing is written that the reader would refuse
         atomic_file.write_bytes(target, content)
     except ModelFileError as error:
         raise ModelFileError(f"{target}: not written: {error}") from None

@@ -87,7 +87,7 @@ def test_an_empty_recording_is_named_by_line(corpus: Path, write_tone: Callable[
 
 
 def test_a_folder_without_transcripts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="holds no .*trans.txt"):
+    with pytest.raises(ManifestError, match=r"holds no .*trans.txt"):
         read_librispeech(tmp_path)
     with pytest.raises(ManifestError, match="expected a folder, found nothing"):
         read_librispeech(tmp_path / "nowhere")

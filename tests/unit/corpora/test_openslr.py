@@ -49,8 +49,7 @@ def test_a_subset_is_fetched_checked_and_unpacked_once(
         folder = download_subset(
             "dev-clean", tmp_path / "data", base_url=f"{server.url}/12/", md5=md5
         )
-    assert len(server.requests) == 1 or server.requests[1].startswith("bytes=")
-    assert len(server.requests) == 2
+    assert server.requests == [None, f"bytes={len(dev_clean) // 2}-"]
     assert [utterance.text for utterance in read_librispeech(folder)] == ["go"]
     assert sorted(path.name for path in (tmp_path / "data").rglob("*")) == [
         "121123",
@@ -99,9 +98,8 @@ def test_members_that_lead_outside_are_refused(tmp_path: Path, evil: tarfile.Tar
     archive.write_bytes(pack([("LibriSpeech/dev-clean/84/a.txt", b"x"), (evil, b"")]))
     with pytest.raises(DownloadError, match="refuses member"):
         unpack_subset(archive, "dev-clean", tmp_path / "data")
-    assert [path.name for path in tmp_path.rglob("*")] == ["a.tar.gz", "data", "LibriSpeech"] or (
-        sorted(path.name for path in tmp_path.rglob("*")) == ["LibriSpeech", "a.tar.gz", "data"]
-    )
+    left = sorted(path.name for path in tmp_path.rglob("*"))
+    assert left == ["LibriSpeech", "a.tar.gz", "data"]
 
 
 def test_a_cut_or_foreign_archive_leaves_nothing(tmp_path: Path, dev_clean: bytes) -> None:

@@ -62,10 +62,10 @@ def test_another_number_of_segments_is_refused():
         sigmoid_table(128)
 
 
-def sigmoid_by_the_letter(x: int, segments: int) -> int:
-    base = sigmoid_table(segments).base.tolist()
+def sigmoid_by_the_letter(x: int, base: list[int]) -> int:
+    segments = len(base) - 1
     if x < 0:
-        return 32768 - sigmoid_by_the_letter(-x, segments)
+        return 32768 - sigmoid_by_the_letter(-x, base)
     if x >= 16384:
         return base[segments]
     width = 16384 // segments
@@ -76,7 +76,8 @@ def sigmoid_by_the_letter(x: int, segments: int) -> int:
 @TABLES
 def test_every_result_follows_the_rule(segments):
     table = sigmoid_table(segments)
-    expected = [sigmoid_by_the_letter(x, segments) for x in EVERY.tolist()]
+    base = table.base.tolist()
+    expected = [sigmoid_by_the_letter(x, base) for x in EVERY.tolist()]
     assert sigmoid(EVERY, table).tolist() == expected
     doubled = [min(max(2 * x, -32768), 32767) for x in EVERY.tolist()]
     assert tanh(EVERY, table).tolist() == [2 * expected[x + 32768] - 32768 for x in doubled]
@@ -115,24 +116,18 @@ def test_symmetry(segments):
     assert (tanh(-positive, table) == -tanh(positive, table)).all()
 
 
-@pytest.mark.parametrize(
-    ("segments", "sigmoid_error", "tanh_error"),
-    [
-        (64, 3.5e-4, 6.9e-4),
-        (512, 3.5e-4, 6.9e-4),
-    ],
-)
-def test_distance_from_the_real_functions(segments, sigmoid_error, tanh_error):
+# Two roundings of half a step (1/65536 each) and the chord's distance from the curve, at most
+# width^2 / 8 times the largest second derivative of sigma, 1/(6*sqrt(3)).
+INSIDE = {n: 2 / 65536 + (8 / n) ** 2 / 8 / (6 * math.sqrt(3)) for n in (64, 512)}
+BEYOND = 1 - 32757 / 32768  # the table ends at base[N]
+
+
+@TABLES
+def test_distance_from_the_real_functions(segments):
     table = sigmoid_table(segments)
-    real_sigmoid = 1 / (1 + np.exp(-EVERY / 2048))
-    error = np.abs(sigmoid(EVERY, table) / 32768 - real_sigmoid).max()
-    assert error <= sigmoid_error
-    error = np.abs(tanh(EVERY, table) / 32768 - np.tanh(EVERY / 2048)).max()
-    assert error <= tanh_error
-
-
-@pytest.mark.parametrize(("segments", "bound"), [(64, 2.2e-4), (512, 2.0e-5)])
-def test_distance_inside_the_table(segments, bound):
-    inside = np.arange(-16384, 16385)
-    real = 1 / (1 + np.exp(-inside / 2048))
-    assert np.abs(sigmoid(inside, sigmoid_table(segments)) / 32768 - real).max() <= bound
+    error = np.abs(sigmoid(EVERY, table) / 32768 - 1 / (1 + np.exp(-EVERY / 2048)))
+    assert error[np.abs(EVERY) <= 16384].max() <= INSIDE[segments]
+    assert error.max() <= BEYOND
+    error = np.abs(tanh(EVERY, table) / 32768 - np.tanh(EVERY / 2048))
+    assert error[np.abs(EVERY) <= 8192].max() <= 2 * INSIDE[segments]
+    assert error.max() <= 2 * BEYOND

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sparsespeech.graph import Linear, Lstm, Output
 from sparsespeech.integer_arithmetic.vector_cases.layers import identity_output, sparse_matrix
-from sparsespeech.integer_arithmetic.vector_cases.models import model_vector
+from sparsespeech.integer_arithmetic.vector_cases.models import Pairs, model_vector
 from sparsespeech.integer_arithmetic.vector_cases.seeded_integers import SeededIntegers
 from sparsespeech.integer_arithmetic.vector_cases.storage import Vector
 from sparsespeech.model_file.model import (
@@ -88,9 +88,8 @@ def _accumulator_bound(*, wide: bool) -> Vector:
     about = "an output layer whose rows meet the accumulator bound with equality"
     rules = ("R3", "R9", "R10") if wide else ("R3", "R9")
     utterances = _bound_inputs(name, wide=wide)
-    return model_vector(
-        name, rules, about, [(Output("output", *dense.shape[::-1]), layer)], utterances
-    )
+    pairs: Pairs = [(Output("output", COLUMNS, len(dense)), layer)]
+    return model_vector(name, rules, about, pairs, utterances)
 
 
 def _largest_rescaling(*, wide: bool) -> Vector:
@@ -113,7 +112,7 @@ def _largest_rescaling(*, wide: bool) -> Vector:
     )
     about = "a fully connected layer with accumulators at the bound and |R4'| up to 2^30"
     rules = ("R3", "R4", "R10") if wide else ("R3", "R4")
-    pairs = [(Linear("layer1", COLUMNS, rows), layer), identity_output(rows, wide=wide)]
+    pairs: Pairs = [(Linear("layer1", COLUMNS, rows), layer), identity_output(rows, wide=wide)]
     return model_vector(name, rules, about, pairs, _bound_inputs(name, wide=wide))
 
 
@@ -135,7 +134,7 @@ def _every_shift() -> Vector:
         low=0,
         high=255,
     )
-    pairs = [(Linear("layer1", 1, len(rows)), layer), identity_output(len(rows))]
+    pairs: Pairs = [(Linear("layer1", 1, len(rows)), layer), identity_output(len(rows))]
     utterances = [np.array([[0], [1], [2], [3], [255]], dtype=np.uint8)]
     about = "every shift with accumulators around ties; input 0, 1, 2 is below, at, above"
     return model_vector("r04_every_shift", ("R4",), about, pairs, utterances)
@@ -190,7 +189,7 @@ def _saturating_lstm(name: str, *, peephole: bool, wide: bool) -> Vector:
     x[:40] = np.where(random.integers(0, 7, (40, 6)) == 0, high, 0)  # time to reach both ends
     about = "gates and cells that saturate at both ends" + (", extreme peepholes" * peephole)
     rules = ("R5", "R6", "R7", "R8", "R12") + (("R10",) if wide else ())
-    pairs = [(entry, layer), identity_output(cells, wide=wide)]
+    pairs: Pairs = [(entry, layer), identity_output(cells, wide=wide)]
     return model_vector(name, rules, about, pairs, [x.astype(kind)])
 
 

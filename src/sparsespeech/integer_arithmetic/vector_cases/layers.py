@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsespeech.graph import Conv2d, Layer, Linear, Lstm, Output
+from sparsespeech.graph import Conv2d, Linear, Lstm, Output
 from sparsespeech.integer_arithmetic.fixed_point import choose_multiplier
 from sparsespeech.integer_arithmetic.lstm import output_zero_point
 from sparsespeech.integer_arithmetic.vector_cases.seeded_integers import SeededIntegers
@@ -43,9 +43,7 @@ def sparse_matrix(dense: NDArray[np.int64], *, wide: bool = False) -> SparseMatr
 def requantizer(ratios: list[float]) -> Requantizer:
     """R13 for one ratio, or one a row."""
     pairs = [choose_multiplier(ratio) for ratio in ratios]
-    return Requantizer(
-        np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs])
-    )
+    return Requantizer(np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs]))
 
 
 def identity_output(width: int, *, wide: bool = False) -> tuple[Output, OutputLayer]:
@@ -67,18 +65,20 @@ class LayerBuilder:
     def weights(self, rows: int, columns: int) -> NDArray[np.int64]:
         """Dense integers [R, C] with zeros; the first rows hold 0, 1 and all possible nonzeros."""
         limit = 2047 if self.wide else 127
-        values = self.random.integers(1, limit, (rows, columns))
+        values: NDArray[np.int64] = self.random.integers(1, limit, (rows, columns))
         values *= 2 * self.random.integers(0, 1, (rows, columns)) - 1
         keep = self.random.integers(0, 999, (rows, columns)) < round(1000 * self.density)
         if rows >= 8:
             keep[0], keep[1], keep[2] = False, np.arange(columns) == columns // 2, True
-        return np.where(keep, values, 0)
+        values[~keep] = 0
+        return values
 
     def bias(self, dense: NDArray[np.int64], zero_point: int) -> NDArray[np.int64]:
         """R3: random steps minus the folded zero point."""
         largest = 2**22 if self.wide else 4000
-        steps = self.random.integers(-largest, largest, (dense.shape[0],))
-        return steps - zero_point * dense.sum(axis=1)
+        bias = self.random.integers(-largest, largest, (dense.shape[0],))
+        bias -= zero_point * dense.sum(axis=1)
+        return bias
 
     def rescaling(self, dense: NDArray[np.int64], spread: float) -> Requantizer:
         """A multiplier that turns typical accumulators of ``dense`` into about +-``spread``."""
@@ -177,10 +177,3 @@ class LayerBuilder:
             return None
         weights = self.random.integers(-32767, 32767, (3, entry.cells)).astype(np.int16)
         return LstmPeephole(weights, requantizer([0.9 / 32767]))
-
-
-def chain(
-    pairs: list[tuple[Layer, LinearLayer | ConvolutionLayer | LstmLayer | OutputLayer]],
-) -> tuple[list[Layer], list[LinearLayer | ConvolutionLayer | LstmLayer | OutputLayer]]:
-    """Graph entries and layers of a chain, apart."""
-    return [entry for entry, _ in pairs], [layer for _, layer in pairs]

@@ -7,6 +7,7 @@ one after the other; ``frames`` holds the length of each.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,7 @@ def random_model_vectors() -> list[Vector]:
         _lstm("r10_lstm_wide_projection", 8, wide=True, projection=5, peephole=True, per_row=True),
         _lstm("r10_lstm_wide_sum", 8, wide=True, merge="sum"),
         _lstm("r12_lstm_long", 4, frames=(129, 128)),
-        *(
-            _convolution(name, geometry, wide=wide)
-            for name, geometry, wide in _CONVOLUTIONS
-        ),
+        *(_convolution(name, geometry, wide=wide) for name, geometry, wide in _CONVOLUTIONS),
         _deepspeech("model_deepspeech", bidirectional=True),
         _deepspeech("model_deepspeech_unidirectional", bidirectional=False),
         _deepspeech("model_deepspeech_per_row", bidirectional=True, per_row=True),
@@ -108,7 +106,7 @@ def _linear(
     build = LayerBuilder(random, density=0.12, wide=wide, per_row=per_row)
     pairs: Pairs = []
     zero_point = 0 if wide else 101
-    for number, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         next_zero_point = 0 if wide or number % 2 else 7
         name_of_layer = f"layer{number + 1}"
         pairs.append(build.linear(name_of_layer, inputs, outputs, zero_point, next_zero_point))

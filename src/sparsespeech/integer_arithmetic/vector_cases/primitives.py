@@ -19,13 +19,15 @@ from sparsespeech.integer_arithmetic.lookup_tables import (
 )
 from sparsespeech.integer_arithmetic.lstm import quantize_output
 from sparsespeech.integer_arithmetic.vector_cases.seeded_integers import SeededIntegers
-from sparsespeech.integer_arithmetic.vector_cases.storage import Vector
+from sparsespeech.integer_arithmetic.vector_cases.storage import Tensors, Vector
 
 Integers = NDArray[np.int64]
 
-INT16_EDGES = np.array(
-    [-32768, -32767, -16385, -16384, -16383, -257, -256, -255, -129, -128, -127, -1, 0, 1]
-    + [31, 32, 33, 127, 128, 129, 255, 256, 257, 16383, 16384, 16385, 32766, 32767]
+INT16_EDGES = np.concatenate(
+    [
+        [-32768, -32767, -16385, -16384, -16383, -257, -256, -255, -129, -128, -127, -1, 0, 1],
+        [31, 32, 33, 127, 128, 129, 255, 256, 257, 16383, 16384, 16385, 32766, 32767],
+    ]
 )
 
 
@@ -52,7 +54,7 @@ def _weights() -> Vector:
     real *= random.integers(0, 3, real.shape) == 0  # sparse
     real[0], real[1], real[2] = halves, halves - 0.5, 0.0
     real[1] = np.clip(real[1], -127, 127)
-    tensors = {"real": real}
+    tensors: Tensors = {"real": real}
     for bits in fixed_point.WEIGHT_MAXIMUM:
         for name, per_row in (("matrix", False), ("row", True)):
             weights, scale = fixed_point.quantize_weights(real, bits=bits, per_row=per_row)
@@ -115,7 +117,7 @@ def _requantize() -> Vector:
             for limit in limits:
                 accumulators = _accumulators(multiplier, shift, limit, random)
                 rows += [(accumulator, multiplier, shift) for accumulator in accumulators]
-    accumulator, multiplier, shift = (np.array(column) for column in zip(*rows, strict=True))
+    accumulator, multiplier, shift = np.array(rows).T
     rescaled = fixed_point.rescale(accumulator, multiplier, shift)
     clamps = np.array([[0, 0, 255], [128, 0, 255], [200, 200, 255], [255, 0, 255], [17, 17, 100]])
     which = np.arange(len(rows)) % len(clamps)
@@ -209,9 +211,7 @@ def _cell_and_output() -> Vector:
     grid = np.stack(np.meshgrid(corners, corners, corners, corners, cells, indexing="ij"))
     noise = random.integers(-12000, 12000, (5, 2000))
     wild = random.integers(-32768, 32767, (5, 1000))
-    i_gate, f_gate, g_gate, o_gate, old = np.concatenate(
-        [grid.reshape(5, -1), noise, wild], axis=1
-    )
+    i_gate, f_gate, g_gate, o_gate, old = np.concatenate([grid.reshape(5, -1), noise, wild], axis=1)
     table = sigmoid_table()
     i, f, g = sigmoid(i_gate, table), sigmoid(f_gate, table), tanh(g_gate, table)
     cell = fixed_point.saturate16((f * old + ((i * g + 8) >> 4) + (1 << 14)) >> 15)

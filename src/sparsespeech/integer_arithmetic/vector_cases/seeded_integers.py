@@ -20,16 +20,17 @@ class SeededIntegers:
     def __init__(self, name: str) -> None:
         """Start the stream called ``name``."""
         digest = hashlib.sha256(name.encode("utf-8")).digest()
-        self._state = np.frombuffer(digest[:8], dtype="<u8").astype(np.uint64)
+        self._state = np.frombuffer(digest[:8], dtype="<u8").astype(np.uint64)  # [1]: may wrap
 
     def bits(self, count: int) -> NDArray[np.uint64]:
         """The next ``count`` words of 64 random bits."""
         steps = np.arange(1, count + 1, dtype=np.uint64) * _INCREMENT
-        z = self._state + steps  # arithmetic modulo 2^64
-        self._state = self._state + np.uint64(count) * np.array([_INCREMENT])
+        z: NDArray[np.uint64] = self._state + steps  # arithmetic modulo 2^64
+        self._state = z[-1:] if count else self._state
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        z ^= z >> np.uint64(31)
+        return z
 
     def integers(self, low: int, high: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """int64 of ``shape``, each in ``low..high`` inclusive; ``high - low < 2^32``."""

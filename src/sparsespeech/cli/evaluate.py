@@ -1,0 +1,174 @@
+"""``sparsespeech evaluate MODEL... MANIFEST``: word error rates, several models side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from sparsespeech import atomic_file
+from sparsespeech.cli.evaluation_batch import DecoderSettings, Recognition, recognise_all
+from sparsespeech.corpora.manifest import Utterance, read_manifest
+from sparsespeech.decoding.beam_search import DEFAULT_ALPHA, DEFAULT_BEAM_WIDTH, DEFAULT_BETA
+from sparsespeech.evaluation.comparison import Comparison, ModelErrors
+from sparsespeech.evaluation.word_error_rate import count_errors
+
+
+def run(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Model files, names of bundled models, and run or checkpoint folders of training.",
+        ),
+    ],
+    manifest: Annotated[Path, typer.Argument(help="Recordings and their texts, JSON lines.")],
+    split: Annotated[
+        str | None, typer.Option(help="Only utterances of this split of the manifest.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N utterances.")] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."
+        ),
+    ] = None,
+    beam: Annotated[
+        int | None, typer.Option(min=1, help=f"Beam width; default {DEFAULT_BEAM_WIDTH}.")
+    ] = None,
+    lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
+    alpha: Annotated[float, typer.Option(help="Weight of the language model.")] = DEFAULT_ALPHA,
+    beta: Annotated[float, typer.Option(help="Bonus of each word, with --lm.")] = DEFAULT_BETA,
+    backend: Annotated[str, typer.Option(help="Executor of model files.")] = "reference",
+    by_speaker: Annotated[
+        bool,
+        typer.Option("--by-speaker", help="Draw speakers, not utterances, for the intervals."),
+    ] = False,
+    worst: Annotated[int, typer.Option(min=0, help="Worst utterances to show.")] = 10,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option(help="Write all hypotheses to this file, JSON lines.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Figures as one JSON object.")] = False,
+) -> None:
+    """Word and character error rates with bootstrap 95 % intervals.
+
+    Other models are compared with the first one on the same utterances.
+    """
+    settings = DecoderSettings(
+        name=_decoder_name(decoder, beam, lm),
+        beam_width=beam or DEFAULT_BEAM_WIDTH,
+        language_model=lm,
+        alpha=alpha,
+        beta=beta,
+    )
+    utterances = read_manifest(manifest, split=split)[:limit]
+    results = [_evaluate(model, backend, settings, utterances, jobs) for model in models]
+    if output is not None:
+        _write_hypotheses(output, results, utterances)
+    comparison = Comparison(
+        results,
+        [utterance.speaker for utterance in utterances],
+        [str(utterance.audio_filepath) for utterance in utterances],
+        by_speaker=by_speaker,
+    )
+    if as_json:
+        print(json.dumps(_figures(comparison, manifest, split, settings), ensure_ascii=False))
+    else:
+        _print_report(comparison, worst)
+
+
+def _decoder_name(decoder: str | None, beam: int | None, lm: Path | None) -> str:
+    if decoder not in (None, "greedy", "beam"):
+        raise typer.BadParameter(f"{decoder!r} is not greedy or beam", param_hint="--decoder")
+    wanted = beam is not None or lm is not None
+    if decoder == "greedy" and wanted:
+        raise typer.BadParameter("--beam and --lm need --decoder beam", param_hint="--decoder")
+    return decoder or ("beam" if wanted else "greedy")
+
+
+def _evaluate(
+    model: str, backend: str, settings: DecoderSettings, utterances: list[Utterance], jobs: int
+) -> ModelErrors:
+    recordings = [utterance.audio_filepath for utterance in utterances]
+    recognitions = list(
+        _with_progress(
+            recognise_all(model, backend, settings, recordings, jobs), model, len(recordings)
+        )
+    )
+    return ModelErrors(
+        model=model,
+        utterances=tuple(
+            count_errors(utterance.text, recognition.text)
+            for utterance, recognition in zip(utterances, recognitions, strict=True)
+        ),
+        audio_s=sum(recognition.audio_s for recognition in recognitions),
+        recognition_s=sum(recognition.recognition_s for recognition in recognitions),
+    )
+
+
+def _with_progress(
+    recognitions: Iterator[Recognition], model: str, count: int
+) -> Iterator[Recognition]:
+    """The same recognitions, with a bar on stderr if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from recognitions
+        return
+    with Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as bar:
+        task = bar.add_task(model, total=count)
+        for recognition in recognitions:
+            yield recognition
+            bar.advance(task)
+
+
+def _figures(
+    comparison: Comparison, manifest: Path, split: str | None, settings: DecoderSettings
+) -> dict[str, list[dict[str, object]]]:
+    return {
+        "models": [
+            {
+                "model": result.model,
+                "manifest": str(manifest),
+                "split": split,
+                **comparison.figures(result),
+                **settings.describe(),
+            }
+            for result in comparison.models
+        ]
+    }
+
+
+def _print_report(comparison: Comparison, worst: int) -> None:
+    utterances = comparison.models[0].utterances
+    words = sum(utterance.words for utterance in utterances)
+    audio_s = comparison.models[0].audio_s
+    print(f"{len(utterances)} utterances, {words} words, {audio_s / 60:.1f} minutes\n")
+    print(comparison.summary())
+    print(f"\n{comparison.speaker_table()}")
+    if worst:
+        print(f"\nWorst utterances\n\n{comparison.worst_utterances(worst)}")
+
+
+def _write_hypotheses(path: Path, results: list[ModelErrors], utterances: list[Utterance]) -> None:
+    lines = []
+    for result in results:
+        for utterance, errors in zip(utterances, result.utterances, strict=True):
+            record = {
+                "model": result.model,
+                "audio_filepath": str(utterance.audio_filepath),
+                "speaker": utterance.speaker,
+                "reference": errors.reference,
+                "hypothesis": errors.hypothesis,
+                "words": errors.words,
+                "word_errors": errors.word_errors,
+            }
+            lines.append(json.dumps(record, ensure_ascii=False))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_file.write_text(path, "\n".join(lines) + "\n")

@@ -1,0 +1,155 @@
+"""Recognising every utterance of a manifest with one model, in this process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsespeech.audio.reading import read_audio
+from sparsespeech.audio.silence import holds_no_speech
+from sparsespeech.decoding.alphabet import Alphabet
+from sparsespeech.decoding.beam_search import BeamSearchDecoder
+from sparsespeech.decoding.greedy import greedy_decode
+from sparsespeech.decoding.language_model import LanguageModel
+from sparsespeech.decoding.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """How log-probabilities become text; all but ``name`` act only in the beam search."""
+
+    name: str  # "greedy" or "beam"
+    beam_width: int
+    language_model: Path | None
+    alpha: float
+    beta: float
+
+    def describe(self) -> dict[str, Any]:
+        """The settings that act, for JSON."""
+        if self.name == "greedy":
+            return {"decoder": "greedy"}
+        described = {"decoder": "beam", "beam": self.beam_width}
+        if self.language_model is not None:
+            described |= {"lm": str(self.language_model), "alpha": self.alpha, "beta": self.beta}
+        return described
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Text of one recording; ``recognition_s`` excludes reading the audio."""
+
+    text: str
+    audio_s: float
+    recognition_s: float
+
+
+class AcousticModel(Protocol):
+    """What a model on an executor and a training checkpoint have in common."""
+
+    alphabet: Alphabet
+
+    def log_probabilities(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """float32[T, V] of samples [N]."""
+        ...
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether ``path`` is a run or checkpoint folder of training rather than a model."""
+    return (path / "state.json").is_file() or (path / "checkpoints").is_dir()
+
+
+def recognise_all(
+    model: str, backend: str, decoder: DecoderSettings, recordings: list[Path], jobs: int
+) -> Iterator[Recognition]:
+    """Recognitions in the order of ``recordings``.
+
+    Raises AudioError, ModelFileError, CheckpointError, BackendError, LanguageModelError,
+    AlphabetMismatchError or MissingDependencyError.
+    """
+    worker = _Worker(model, backend, decoder)  # here too: its errors do not reach us from a pool
+    if jobs == 1 or len(recordings) == 1:
+        yield from map(worker.recognise, recordings)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of libraries
+    with ProcessPoolExecutor(
+        min(jobs, len(recordings)),
+        context,
+        initializer=_start_worker,
+        initargs=(model, backend, decoder),
+    ) as pool:
+        try:
+            yield from pool.map(_recognise_in_worker, recordings)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Worker:
+    """A model with its decoder."""
+
+    def __init__(self, model: str, backend: str, decoder: DecoderSettings) -> None:
+        self._model, self._sample_rate_hz, frame_duration_s = _load(model, backend)
+        self._decode = _decoder(decoder, self._model.alphabet, frame_duration_s)
+
+    def recognise(self, path: Path) -> Recognition:
+        """Text of one recording; silence has none, as in ``transcribe``."""
+        recording = read_audio(path, self._sample_rate_hz)
+        start = time.perf_counter()
+        text = ""
+        if not holds_no_speech(recording.samples, recording.sample_rate_hz):
+            text = self._decode(self._model.log_probabilities(recording.samples)).text
+        return Recognition(text, recording.duration_s, time.perf_counter() - start)
+
+
+def _load(model: str, backend: str) -> tuple[AcousticModel, int, float]:
+    """The model, its sample rate in Hz and the duration of its frames in seconds."""
+    if is_checkpoint(Path(model)):
+        from sparsespeech.training.float_recogniser import FloatRecogniser
+
+        checkpoint = FloatRecogniser.load(Path(model))
+        return checkpoint, checkpoint.sample_rate_hz, checkpoint.frame_duration_s
+    from sparsespeech.recogniser import load
+
+    recogniser = load(model, backend=backend)
+    features = recogniser.features
+    return recogniser, features.sample_rate_hz, features.frame_duration_s
+
+
+def _decoder(
+    settings: DecoderSettings, alphabet: Alphabet, frame_duration_s: float
+) -> Callable[[NDArray[np.float32]], Transcript]:
+    if settings.name == "greedy":
+        return lambda scores: greedy_decode(scores, alphabet, frame_duration_s)
+    language_model = None
+    if settings.language_model is not None:
+        language_model = LanguageModel.read_for(settings.language_model, alphabet)
+    search = BeamSearchDecoder(
+        alphabet,
+        settings.beam_width,
+        language_model,
+        settings.alpha,
+        settings.beta,
+        frame_duration_s=frame_duration_s,
+    )
+    return search.decode
+
+
+_workers: list[_Worker] = []  # at most one: that of this worker process
+
+
+def _start_worker(model: str, backend: str, decoder: DecoderSettings) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores already
+    _workers.append(_Worker(model, backend, decoder))
+
+
+def _recognise_in_worker(path: Path) -> Recognition:
+    return _workers[0].recognise(path)

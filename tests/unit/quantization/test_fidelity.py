@@ -1,0 +1,64 @@
+"""Noise figures against numbers worked out by hand, and what they must show of real models."""
+
+import numpy as np
+import pytest
+import torch
+
+from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
+from sparsespeech.quantization.calibrate import calibrate, float_model
+from sparsespeech.quantization.convert import convert
+from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
+from sparsespeech.quantization.fidelity import Fidelity, SignalToNoise, compare
+from tests.random_checkpoints import random_checkpoint
+
+LAYERS = ["input", "layer1", "layer2", "layer3", "layer4", "layer5", "layer6"]
+
+
+def test_ratio_of_energies_over_all_tensors() -> None:
+    ratio = SignalToNoise()
+    ratio.add(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.5]))
+    ratio.add(torch.tensor([[5.0]]), torch.tensor([[5.0]]))
+    assert ratio.decibel() == pytest.approx(10 * np.log10(50 / 0.25))
+
+
+def test_silence_and_exactness_have_no_ratio() -> None:
+    ratio = SignalToNoise()
+    ratio.add(torch.ones(3), torch.ones(3))
+    assert ratio.decibel() is None
+    silent = SignalToNoise()
+    silent.add(torch.zeros(3), torch.ones(3))
+    assert silent.decibel() is None
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_integer_model_stays_close_to_its_float_model(
+    bidirectional: bool, per_row: bool
+) -> None:
+    """About 6 dB a bit: inputs near 38 dB, and no layer loses more than a few dB."""
+    found = _fidelity(bidirectional, per_row, 1.0)
+    assert (found.utterances, found.frames) == (2, 50)
+    assert list(found.sqnr_db) == LAYERS
+    assert found.differing_logits == 0
+    ratios = [ratio for ratio in found.sqnr_db.values() if ratio is not None]
+    assert len(ratios) == len(LAYERS) and min(ratios) > 25
+    assert found.argmax_changed < 0.15
+
+
+def test_a_range_calibrated_on_whispers_shows_as_noise() -> None:
+    assert (_fidelity(True, False, 0.05).sqnr_db["input"] or 0) < 10
+
+
+def _fidelity(bidirectional: bool, per_row: bool, loudness: float) -> Fidelity:
+    checkpoint = random_checkpoint(
+        5, hidden=24, bidirectional=bidirectional, coefficients=26, labels=28, sparsity=0.8
+    )
+    frames = [np.random.default_rng(seed).normal(0, 1, (25, 26)) for seed in range(2)]
+    network = float_model(checkpoint)
+    calibration = calibrate(network, [loudness * part for part in frames])
+    model = convert(checkpoint, calibration, per_row=per_row).model
+    emulation = FakeQuantizedModel(
+        checkpoint.graph, checkpoint.weights, 1, calibration, per_row=per_row
+    )
+    utterances = [*frames, np.zeros((0, 26))]
+    return compare(network, emulation, ReferenceExecutor(model), utterances)

@@ -1,0 +1,172 @@
+"""``sparsespeech quantize`` from a checkpoint on disk to a model file that runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import save_file
+
+from sparsespeech.audio.reading import read_audio
+from sparsespeech.cli.main import main
+from sparsespeech.corpora.manifest import Utterance, read_manifest, write_manifest
+from sparsespeech.features.context_window import context_windows, quantize_frames
+from sparsespeech.features.mfcc import extract_mfcc
+from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
+from sparsespeech.model_file.reader import read_model
+from sparsespeech.quantization.calibrate import (
+    calibrate,
+    choose_utterances,
+    float_model,
+    normalised_frames,
+)
+from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
+from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tests.random_checkpoints import random_checkpoint
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six recordings of coloured noise, half a second each, four of split train."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    utterances = []
+    for number in range(6):
+        samples = np.convolve(rng.normal(0, 0.05, 8000), rng.normal(0, 1, 8), mode="same")
+        path = folder / f"{number}.wav"
+        soundfile.write(path, samples.clip(-1, 1), 16000)
+        utterances.append(Utterance(path, 0.5, "a", split="train" if number < 4 else "test"))
+    write_manifest(folder / "manifest.jsonl", utterances)
+    return folder / "manifest.jsonl"
+
+
+def _save(run: Path, recipe: dict[str, Any]) -> Checkpoint:
+    checkpoint = random_checkpoint(hidden=6, context=2, coefficients=26, labels=3)
+    state = {
+        "recipe": recipe, "progress": {"hours": 0.1},
+        "graph": checkpoint.graph.to_json(), "features": checkpoint.features.to_json(),
+        "mean": np.zeros(26).tolist(), "deviation": np.full(26, 5.0).tolist(),
+        "labels": list(checkpoint.labels),
+    }
+    average = {f"average.{name}": tensor for name, tensor in checkpoint.weights.items()}
+    save_checkpoint(run, 7, average, {}, state, keep=1)
+    return load_checkpoint(run)
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    _save(tmp_path / "run", {"name": "tiny"})
+    return tmp_path / "run"
+
+
+def _quantize(*arguments: object) -> int:
+    return main(["quantize", *map(str, arguments)])
+
+
+def test_the_written_model_runs_with_the_bits_of_fake_quantize(
+    run_folder: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "tiny.safetensors"
+    assert _quantize(run_folder, "--manifest", manifest, "--output", output, "--utterances", 3,
+                     "--seed", 5, "--split", "train", "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    model, checkpoint = read_model(output), load_checkpoint(run_folder)
+    utterances = read_manifest(manifest, split="train")
+    frames = [normalised_frames(u, checkpoint) for u in choose_utterances(utterances, 3, 5)]
+    calibration = calibrate(float_model(checkpoint), frames)
+    emulation = FakeQuantizedModel(checkpoint.graph, checkpoint.weights, 2, calibration)
+    recording = read_audio(utterances[0].audio_filepath)
+    raw = extract_mfcc(recording.samples, checkpoint.features)
+    integers = quantize_frames(raw, model.input)
+    windows = context_windows(integers, 2, model.input.zero_point)
+    logits = ReferenceExecutor(model).run(windows)
+    expected = emulation.run(torch.from_numpy(windows))["layer6"].integers
+    assert logits.any()
+    assert np.array_equal(logits, expected.numpy())
+    assert figures["bytes_stored"] == output.stat().st_size
+    assert figures["calibration_utterances"] == figures["compared_utterances"] == 3
+    assert figures["logits_differing_from_reference"] == 0
+    assert figures["nonzeros"] == sum(m["nonzeros"] for m in figures["matrices"])
+    assert [layer["layer"] for layer in figures["layers"]] == [
+        "input", "layer1", "layer2", "layer3", "layer4", "layer5", "layer6"]
+    assert all(layer["sqnr_db"] > 20 for layer in figures["layers"])
+    assert figures["per_row"] is False
+    assert figures["parameters"] == sum(t.numel() for t in checkpoint.weights.values())
+
+
+def test_the_table_names_every_layer_and_matrix(
+    run_folder: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "tiny.safetensors"
+    assert _quantize(run_folder, "--manifest", manifest, "--output", output) == 0
+    printed = capsys.readouterr()
+    for expected in ("layer4.backward.recurrent_weights", "signal to noise", "rounded to 0",
+                     "calibrated on 6 utterances", f"{output.stat().st_size:,} bytes stored"):
+        assert expected in printed.out
+    assert "calibrate" in printed.err  # the progress bar
+
+
+def test_the_same_command_writes_the_same_bytes(
+    run_folder: Path, manifest: Path, tmp_path: Path
+) -> None:
+    outputs = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for output in outputs:
+        assert _quantize(run_folder, "--manifest", manifest, "--output", output) == 0
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_the_recipe_gives_the_defaults_and_options_win(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path / "run", {"quantization": {"calibration_utterances": 2, "per_row": True}})
+    command = (tmp_path / "run", "--manifest", manifest, "--output", tmp_path / "m.safetensors",
+               "--json")
+    assert _quantize(*command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["calibration_utterances"], found["per_row"]) == (2, True)
+    assert _quantize(*command, "--utterances", 4, "--per-matrix") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["calibration_utterances"], found["per_row"]) == (4, False)
+
+
+def test_failures_are_one_line_and_leave_no_file(
+    run_folder: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere, output = tmp_path / "nowhere", tmp_path / "m.safetensors"
+    commands = {
+        "no checkpoint": (nowhere, "--manifest", manifest, "--output", output),
+        "cannot read the manifest": (run_folder, "--manifest", nowhere, "--output", output),
+        "no utterances of split 'x'": (run_folder, "--manifest", manifest, "--output", output,
+                                       "--split", "x"),
+        "create it first": (run_folder, "--manifest", manifest, "--output", nowhere / "m"),
+        "must end in .safetensors": (run_folder, "--manifest", manifest, "--output",
+                                     tmp_path / "m.bin"),
+    }
+    for message, command in commands.items():
+        assert _quantize(*command) == 2, message
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert line.startswith("sparsespeech: error: ") and message in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
+def test_a_network_that_does_not_fit_is_one_line(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = _save(tmp_path / "run", {"name": "tiny"})
+    checkpoint.weights["layer5.bias"][1] = 1e9
+    save_file({f"average.{name}": t for name, t in checkpoint.weights.items()},
+              checkpoint.path / "model.safetensors")
+    output = tmp_path / "m.safetensors"
+    assert _quantize(tmp_path / "run", "--manifest", manifest, "--output", output) == 2
+    assert "layer5, row 1" in capsys.readouterr().err
+    assert not output.exists()
