@@ -17,14 +17,14 @@ def draw_training_curve(log: Path, picture: Path, title: str) -> None:
     matplotlib.
     """
     try:
-        import matplotlib as mpl
+        from matplotlib import style
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingDependencyError(
             "pictures need matplotlib: pip install 'sparsespeech[train]'"
         ) from None
     rows = _read(log)
-    with mpl.rc_context(SETTINGS):
+    with style.context(SETTINGS):
         figure = Figure(figsize=(8, 4.5))
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         above.plot(*_series(rows, "loss"), color=BLUE, linewidth=1)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sparsespeech.corpora.manifest import Utterance, read_manifest, write_manifest
@@ -52,6 +52,7 @@ def test_a_written_manifest_moves_with_its_folder(
     speaker=st.text(st.characters(exclude_categories=["Cs"])),
     duration=st.floats(0, 1e6).map(lambda value: round(value, 4)),
 )
+@example(text="one\u2028two\x0bthree\r\n", speaker="\x85", duration=1.0)
 def test_any_text_survives_writing_and_reading(text: str, speaker: str, duration: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         recording = Path(name, "a.wav")

@@ -11,10 +11,14 @@ from sparsespeech.report.training_curve import draw_training_curve
 
 
 def test_a_log_becomes_a_picture(tmp_path: Path) -> None:
-    rows = [{"step": step, "loss": 3.0 / step, "sparsity": step / 100, "learning_rate": 1e-3}
-            for step in range(1, 60)]
+    rows = [
+        {"step": step, "loss": 3.0 / step, "sparsity": step / 100, "learning_rate": 1e-3}
+        for step in range(1, 60)
+    ]
     log = tmp_path / "log.jsonl"
-    log.write_text("\n".join(json.dumps(row) for row in [*rows, {"step": 59, "development_wer": 20.0}]))
+    log.write_text(
+        "\n".join(json.dumps(row) for row in [*rows, {"step": 59, "development_wer": 20.0}])
+    )
     draw_training_curve(log, tmp_path / "curve.png", "test")
     with Image.open(tmp_path / "curve.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(10**6)}

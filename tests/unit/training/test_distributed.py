@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from rich.progress import Progress
-from tests.tone_corpus import tiny_recipe, write_corpus
 from torch import Tensor
 
 from sparsespeech.training import loop
 from sparsespeech.training.checkpoint import load_checkpoint
 from sparsespeech.training.loop import Session
 from sparsespeech.training.recipe import parse_recipe
+from tests.tone_corpus import tiny_recipe, write_corpus
 
 STEPS = 6
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.tone_corpus import speak, tiny_recipe, write_corpus
 
 from sparsespeech.acoustic_model.deepspeech import prunable_names
 from sparsespeech.decoding.greedy import greedy_decode
@@ -19,6 +18,7 @@ from sparsespeech.training.float_recogniser import FloatRecogniser, build_model
 from sparsespeech.training.loop import train
 from sparsespeech.training.optimizer import learning_rate
 from sparsespeech.training.recipe import Optimizer, Recipe, parse_recipe
+from tests.tone_corpus import speak, tiny_recipe, write_corpus
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.tone_corpus import tiny_recipe
 
 from sparsespeech.errors import RecipeError
 from sparsespeech.training.recipe import bundled_recipes, expand_path, load_recipe, parse_recipe
+from tests.tone_corpus import tiny_recipe
 
 
 def with_change(section: str, **changes: object) -> dict[str, object]:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.tone_corpus import tiny_recipe, write_corpus
 
 from sparsespeech.training.checkpoint import find_checkpoint
+from tests.tone_corpus import tiny_recipe, write_corpus
 
 DRIVER = Path(__file__).with_name("resume_driver.py")
 
