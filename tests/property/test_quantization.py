@@ -48,20 +48,37 @@ def one_thread() -> None:
     widening=st.sampled_from([1.0, 3.0]),
 )
 def test_every_integer_of_every_layer_is_equal(
-    seed: int, hidden: int, bidirectional: bool, context: int, labels: int, sparsity: float,
-    gain: float, per_row: bool, frames: int, lowest: float, widening: float,
+    seed: int,
+    hidden: int,
+    bidirectional: bool,
+    context: int,
+    labels: int,
+    sparsity: float,
+    gain: float,
+    per_row: bool,
+    frames: int,
+    lowest: float,
+    widening: float,
 ) -> None:
     """Ranges below 0 and beyond the clip move both ends of the clamp of R4 inside 0..255."""
     checkpoint = random_checkpoint(
-        seed, hidden=hidden, bidirectional=bidirectional, context=context, labels=labels,
-        sparsity=sparsity, gain=gain,
+        seed,
+        hidden=hidden,
+        bidirectional=bidirectional,
+        context=context,
+        labels=labels,
+        sparsity=sparsity,
+        gain=gain,
     )
     sample = [random_frames(seed + number, 20) for number in range(3)]
     calibration = calibrate(float_model(checkpoint), sample, momentum=0.9)
-    calibration = replace(calibration, outputs={
-        name: ActivationRange(lowest, widening * observed.maximum)
-        for name, observed in calibration.outputs.items()
-    })
+    calibration = replace(
+        calibration,
+        outputs={
+            name: ActivationRange(lowest, widening * observed.maximum)
+            for name, observed in calibration.outputs.items()
+        },
+    )
     model = _convert(checkpoint, calibration, per_row=per_row)
     validate_model(model)
     emulation = FakeQuantizedModel(
@@ -89,7 +106,12 @@ def test_long_utterances_on_a_larger_model_are_equal(
     seed: int, bidirectional: bool, per_row: bool
 ) -> None:
     checkpoint = random_checkpoint(
-        seed, hidden=96, bidirectional=bidirectional, context=9, coefficients=26, labels=28,
+        seed,
+        hidden=96,
+        bidirectional=bidirectional,
+        context=9,
+        coefficients=26,
+        labels=28,
         sparsity=0.85,
     )
     sample = [random_frames(seed + number, 60, 26) for number in range(5)]
@@ -124,16 +146,17 @@ def test_every_gate_input_and_cell_state_of_a_step_is_equal(
     for number, direction in enumerate((layer.forward, layer.backward)):
         assert direction is not None
         cell = lstm_cell(
-            checkpoint.weights, f"layer4.directions.{number}", inputs.scale, inputs.zero_point,
+            checkpoint.weights,
+            f"layer4.directions.{number}",
+            inputs.scale,
+            inputs.zero_point,
             per_row=per_row,
         )
         parts = lstm.input_part(direction, x)
         assert np.array_equal(cell.input_gates(torch.from_numpy(x).double()).numpy(), parts)
         for part in parts:
             h, c = rng.integers(0, 256, cells), rng.integers(-32768, 32768, cells)
-            expected = lstm.lstm_step(
-                direction, part, lstm.LstmState(h, c), table, wide=False
-            )
+            expected = lstm.lstm_step(direction, part, lstm.LstmState(h, c), table, wide=False)
             found_h, found_c = cell.step(*(torch.from_numpy(a).double() for a in (part, h, c)))
             assert np.array_equal(found_c.numpy(), expected.cell)
             assert np.array_equal(found_h.numpy(), expected.output)

@@ -60,9 +60,9 @@ def read_arpa(path: Path) -> NgramTables:
     try:
         with path.open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
-            # GzipFile has no readlines of its own that is fast.
-            return _Reader(path, io.BufferedReader(cast(io.RawIOBase, stream), 1 << 20)).read()
+        stream = gzip.open(path, "rb") if compressed else path.open("rb", buffering=0)
+        with io.BufferedReader(cast(io.RawIOBase, stream), 1 << 20) as buffered:
+            return _Reader(path, buffered).read()
     except (OSError, EOFError, zlib.error) as error:
         raise LanguageModelError(f"{path}: cannot read the language model: {error}") from None
 

@@ -29,10 +29,6 @@ class Lexicon:
     def __len__(self) -> int:
         return len(self._words)
 
-    def __contains__(self, word: str) -> bool:
-        position = bisect_left(self._words, word)
-        return position < len(self._words) and self._words[position] == word
-
     def _best(self, prefix: str) -> float:
         """Largest unigram score of the words that begin with ``prefix``; -inf if there is none."""
         low = bisect_left(self._words, prefix)

@@ -10,7 +10,7 @@ are Q4.11 (R5, R7).
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -89,7 +89,7 @@ def layer_outputs(model: DeepSpeech, frames: Frames) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Any:
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             found[name] = output[:, 0]
 

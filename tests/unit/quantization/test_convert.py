@@ -123,8 +123,9 @@ def test_activations_of_one_layer_are_the_input_of_the_next(case: Case) -> None:
 
 def test_lstm_carries_both_biases_and_its_own_scales(case: Case) -> None:
     """R3, R5: Q4.11 gates, h of scale 1/127 and zero point 128."""
-    (number,) = (n for n, layer in enumerate(case.conversion.model.layers)
-                 if isinstance(layer, LstmLayer))
+    (number,) = (
+        n for n, layer in enumerate(case.conversion.model.layers) if isinstance(layer, LstmLayer)
+    )
     layer = case.conversion.model.layers[number]
     assert isinstance(layer, LstmLayer)
     x_scale, x_zero = _activations(case)[number]
@@ -132,8 +133,10 @@ def test_lstm_carries_both_biases_and_its_own_scales(case: Case) -> None:
         assert direction is not None
         name = f"layer4.{('forward', 'backward')[index]}"
         inputs, recurrent = _dense(direction.input_weights), _dense(direction.recurrent_weights)
-        biases = [case.checkpoint.weights[f"layer4.directions.{index}.bias_{part}"].tolist()
-                  for part in ("ih", "hh")]
+        biases = [
+            case.checkpoint.weights[f"layer4.directions.{index}.bias_{part}"].tolist()
+            for part in ("ih", "hh")
+        ]
         for row in range(len(inputs)):
             scale = case.scale(f"{name}.input_weights", row) * x_scale
             rest = int(direction.input_bias[row]) + x_zero * int(inputs[row].sum())
@@ -141,8 +144,11 @@ def test_lstm_carries_both_biases_and_its_own_scales(case: Case) -> None:
             assert abs(rest - real / scale) <= HALF
             _assert_ratio(direction.input_requantize, row, scale * 2048)
             assert direction.recurrent_bias[row] == -128 * recurrent[row].sum()
-            _assert_ratio(direction.recurrent_requantize, row,
-                          case.scale(f"{name}.recurrent_weights", row) / 127 * 2048)
+            _assert_ratio(
+                direction.recurrent_requantize,
+                row,
+                case.scale(f"{name}.recurrent_weights", row) / 127 * 2048,
+            )
 
 
 def test_one_requantizer_and_logit_scale_a_row_only_if_asked(case: Case) -> None:
@@ -251,8 +257,12 @@ def test_a_projection_is_refused_by_name() -> None:
         _converted(dataclasses.replace(checkpoint, graph=Graph(tuple(layers))))
 
 
-def _converted(checkpoint: Checkpoint, ranges: dict[str, ActivationRange] | None = None, *,
-               per_row: bool = False) -> Conversion:
+def _converted(
+    checkpoint: Checkpoint,
+    ranges: dict[str, ActivationRange] | None = None,
+    *,
+    per_row: bool = False,
+) -> Conversion:
     """Converted with ranges from -3 or 0 to 3 unless ``ranges`` say otherwise."""
     names = ("layer1", "layer2", "layer3", "layer5")
     outputs = {**dict.fromkeys(names, ActivationRange(0.0, 3.0)), **(ranges or {})}
@@ -303,6 +313,7 @@ def _dense(matrix: SparseMatrix) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def test_dense_of_a_known_matrix() -> None:
     """The oracle's own check."""
-    matrix = SparseMatrix((2, 3), np.array([0, 1, 3]), np.array([2, 0, 1], np.int32),
-                          np.array([5, -6, 7], np.int8))
+    matrix = SparseMatrix(
+        (2, 3), np.array([0, 1, 3]), np.array([2, 0, 1], np.int32), np.array([5, -6, 7], np.int8)
+    )
     assert torch.tensor(_dense(matrix)).tolist() == [[0, 0, 5], [-6, 7, 0]]

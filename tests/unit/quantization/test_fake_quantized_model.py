@@ -48,12 +48,14 @@ def test_rescale_of_random_accumulators_and_ties() -> None:
 
 def test_fixed_point_ratio_is_the_multiplier_of_rule_13() -> None:
     rng = np.random.default_rng(0)
-    ratios = np.concatenate([
-        2.0 ** rng.uniform(-30, 14, 20_000),
-        2.0 ** np.arange(-30, 15.0),
-        np.nextafter(2.0 ** np.arange(-30, 15.0), 0),  # the mantissa rounds up to 65536
-        (2 * rng.integers(2**15, 2**16, 2000) + 1) * 2.0**-30,  # ties
-    ])
+    ratios = np.concatenate(
+        [
+            2.0 ** rng.uniform(-30, 14, 20_000),
+            2.0 ** np.arange(-30, 15.0),
+            np.nextafter(2.0 ** np.arange(-30, 15.0), 0),  # the mantissa rounds up to 65536
+            (2 * rng.integers(2**15, 2**16, 2000) + 1) * 2.0**-30,  # ties
+        ]
+    )
     pairs = [fixed_point.choose_multiplier(float(ratio)) for ratio in ratios]
     expected = [math.ldexp(multiplier, -shift) for multiplier, shift in pairs]
     assert fake_quantized_model.fixed_point_ratio(torch.from_numpy(ratios)).tolist() == expected
@@ -64,6 +66,12 @@ def test_next_cell_on_python_integers() -> None:
     i, f = rng.integers(11, 32758, (2, 100_000))
     g, c = rng.integers(-32746, 32747, 100_000), rng.integers(-32768, 32768, 100_000)
     i[:4], f[:4], g[:4], c[:4] = 32757, 32757, [32746, -32746] * 2, [32767, -32768, -32768, 32767]
+    # For odd f there is a cell that puts the sum of R7 exactly on a step of the result, so that
+    # a wrong last bit of the rounded i*g shows.
+    f[4:50_000] |= 1
+    inverse = np.array([pow(int(value), -1, 2**15) for value in f[4:50_000]])
+    rest = ((i * g + 8) >> 4)[4:50_000] + 2**14
+    c[4:50_000] = -rest * inverse % 2**15 - rng.choice([0, 2**15], 49_996)
     expected = [
         min(max((f_ * c_ + ((i_ * g_ + 8) >> 4) + 2**14) >> 15, -32768), 32767)
         for i_, f_, g_, c_ in zip(*(a.tolist() for a in (i, f, g, c)), strict=True)
@@ -88,8 +96,12 @@ def test_windows_are_those_of_the_run_flow() -> None:
     calibration = _calibration(checkpoint.graph)
     model = FakeQuantizedModel(checkpoint.graph, checkpoint.weights, 2, calibration)
     frames = random_frames(0, 11) * 2
-    quantization = InputQuantization(np.zeros(5), np.ones(5), model.frames(
-        torch.zeros(1, 5)).scale.item(), calibration.input.parameters().zero_point)
+    quantization = InputQuantization(
+        np.zeros(5),
+        np.ones(5),
+        model.frames(torch.zeros(1, 5)).scale.item(),
+        calibration.input.parameters().zero_point,
+    )
     integers = quantize_frames(frames, quantization)
     assert integers.min() == 0 and integers.max() == 255
     expected = context_windows(integers, 2, quantization.zero_point)

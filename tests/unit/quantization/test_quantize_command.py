@@ -53,9 +53,12 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _save(run: Path, recipe: dict[str, Any]) -> Checkpoint:
     checkpoint = random_checkpoint(hidden=6, context=2, coefficients=26, labels=3)
     state = {
-        "recipe": recipe, "progress": {"hours": 0.1},
-        "graph": checkpoint.graph.to_json(), "features": checkpoint.features.to_json(),
-        "mean": np.zeros(26).tolist(), "deviation": np.full(26, 5.0).tolist(),
+        "recipe": recipe,
+        "progress": {"hours": 0.1},
+        "graph": checkpoint.graph.to_json(),
+        "features": checkpoint.features.to_json(),
+        "mean": np.zeros(26).tolist(),
+        "deviation": np.full(26, 5.0).tolist(),
         "labels": list(checkpoint.labels),
     }
     average = {f"average.{name}": tensor for name, tensor in checkpoint.weights.items()}
@@ -77,8 +80,23 @@ def test_the_written_model_runs_with_the_bits_of_fake_quantize(
     run_folder: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "tiny.safetensors"
-    assert _quantize(run_folder, "--manifest", manifest, "--output", output, "--utterances", 3,
-                     "--seed", 5, "--split", "train", "--json") == 0
+    assert (
+        _quantize(
+            run_folder,
+            "--manifest",
+            manifest,
+            "--output",
+            output,
+            "--utterances",
+            3,
+            "--seed",
+            5,
+            "--split",
+            "train",
+            "--json",
+        )
+        == 0
+    )
     figures = json.loads(capsys.readouterr().out)
     model, checkpoint = read_model(output), load_checkpoint(run_folder)
     utterances = read_manifest(manifest, split="train")
@@ -98,7 +116,14 @@ def test_the_written_model_runs_with_the_bits_of_fake_quantize(
     assert figures["logits_differing_from_reference"] == 0
     assert figures["nonzeros"] == sum(m["nonzeros"] for m in figures["matrices"])
     assert [layer["layer"] for layer in figures["layers"]] == [
-        "input", "layer1", "layer2", "layer3", "layer4", "layer5", "layer6"]
+        "input",
+        "layer1",
+        "layer2",
+        "layer3",
+        "layer4",
+        "layer5",
+        "layer6",
+    ]
     assert all(layer["sqnr_db"] > 20 for layer in figures["layers"])
     assert figures["per_row"] is False
     assert figures["parameters"] == sum(t.numel() for t in checkpoint.weights.values())
@@ -110,8 +135,13 @@ def test_the_table_names_every_layer_and_matrix(
     output = tmp_path / "tiny.safetensors"
     assert _quantize(run_folder, "--manifest", manifest, "--output", output) == 0
     printed = capsys.readouterr()
-    for expected in ("layer4.backward.recurrent_weights", "signal to noise", "rounded to 0",
-                     "calibrated on 6 utterances", f"{output.stat().st_size:,} bytes stored"):
+    for expected in (
+        "layer4.backward.recurrent_weights",
+        "signal to noise",
+        "rounded to 0",
+        "calibrated on 6 utterances",
+        f"{output.stat().st_size:,} bytes stored",
+    ):
         assert expected in printed.out
     assert "calibrate" in printed.err  # the progress bar
 
@@ -129,8 +159,14 @@ def test_the_recipe_gives_the_defaults_and_options_win(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _save(tmp_path / "run", {"quantization": {"calibration_utterances": 2, "per_row": True}})
-    command = (tmp_path / "run", "--manifest", manifest, "--output", tmp_path / "m.safetensors",
-               "--json")
+    command = (
+        tmp_path / "run",
+        "--manifest",
+        manifest,
+        "--output",
+        tmp_path / "m.safetensors",
+        "--json",
+    )
     assert _quantize(*command) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["calibration_utterances"], found["per_row"]) == (2, True)
@@ -146,11 +182,23 @@ def test_failures_are_one_line_and_leave_no_file(
     commands = {
         "no checkpoint": (nowhere, "--manifest", manifest, "--output", output),
         "cannot read the manifest": (run_folder, "--manifest", nowhere, "--output", output),
-        "no utterances of split 'x'": (run_folder, "--manifest", manifest, "--output", output,
-                                       "--split", "x"),
+        "no utterances of split 'x'": (
+            run_folder,
+            "--manifest",
+            manifest,
+            "--output",
+            output,
+            "--split",
+            "x",
+        ),
         "create it first": (run_folder, "--manifest", manifest, "--output", nowhere / "m"),
-        "must end in .safetensors": (run_folder, "--manifest", manifest, "--output",
-                                     tmp_path / "m.bin"),
+        "must end in .safetensors": (
+            run_folder,
+            "--manifest",
+            manifest,
+            "--output",
+            tmp_path / "m.bin",
+        ),
     }
     for message, command in commands.items():
         assert _quantize(*command) == 2, message
@@ -164,8 +212,10 @@ def test_a_network_that_does_not_fit_is_one_line(
 ) -> None:
     checkpoint = _save(tmp_path / "run", {"name": "tiny"})
     checkpoint.weights["layer5.bias"][1] = 1e9
-    save_file({f"average.{name}": t for name, t in checkpoint.weights.items()},
-              checkpoint.path / "model.safetensors")
+    save_file(
+        {f"average.{name}": t for name, t in checkpoint.weights.items()},
+        checkpoint.path / "model.safetensors",
+    )
     output = tmp_path / "m.safetensors"
     assert _quantize(tmp_path / "run", "--manifest", manifest, "--output", output) == 2
     assert "layer5, row 1" in capsys.readouterr().err

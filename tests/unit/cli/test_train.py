@@ -1,0 +1,72 @@
+"""``sparsespeech train`` from the command line: a run, and one line for each kind of bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sparsespeech.cli.main import main
+from tests.tone_corpus import tiny_recipe, write_corpus
+
+
+def write_recipe(folder: Path, manifest: Path, **changes: object) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(tiny_recipe(manifest, **changes)))
+    return path
+
+
+def failure(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that the command prints when it refuses ``arguments``."""
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_run_writes_checkpoints_log_recipe_and_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = write_recipe(tmp_path, write_corpus(tmp_path / "corpus", 8))
+    run = tmp_path / "run"
+    arguments = ["train", str(recipe), "--output", str(run), "--threads", "1"]
+    assert main([*arguments, "--stop-after", "8"]) == 0
+    assert "step-00000008" in capsys.readouterr().out
+    assert main([*arguments, "--resume"]) == 0
+    assert "step-00000030" in capsys.readouterr().out
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert yaml.safe_load((run / "recipe.yaml").read_text())["optimizer"]["steps"] == 30
+    assert (run / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_unknown_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(tmp_path, tmp_path / "m.jsonl", pruning={"sparsity": 0.9})
+    line = failure(["train", str(recipe)], capsys)
+    assert "recipe.yaml" in line
+    assert "pruning" in line
+
+
+def test_impossible_sparsity(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(tmp_path, tmp_path / "m.jsonl")
+    line = failure(["train", str(recipe), "--set", "pruning.final_sparsity=1.5"], capsys)
+    assert "pruning.final_sparsity" in line
+    assert "1.5" in line
+
+
+def test_a_manifest_line_pointing_nowhere_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_corpus(tmp_path / "corpus", 3)
+    (tmp_path / "corpus" / "0001.wav").unlink()
+    run = tmp_path / "run"
+    line = failure(["train", str(write_recipe(tmp_path, manifest)), "--output", str(run)], capsys)
+    assert "manifest.jsonl, line 2" in line
+    assert "0001.wav" in line
+    assert not (run / "checkpoints").exists()
+
+
+def test_no_such_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "english-small" in failure(["train", "nothing.yaml"], capsys)
