@@ -78,7 +78,7 @@ def test_a_model_survives_the_file(model: IntegerModel) -> None:
 
 @pytest.mark.slow
 @given(models())
-@settings(max_examples=3000)
+@settings(max_examples=1000)
 def test_many_models_survive_the_file(model: IntegerModel) -> None:
     content = encode_model(model)
     read = decode_model(content)

@@ -96,6 +96,7 @@ def test_every_integer_of_every_layer_is_equal(
             assert np.array_equal(found[name].integers.numpy(), integers), name
         logits = ReferenceExecutor(model).run(windows.numpy())
         assert np.array_equal(found["layer6"].integers.numpy(), logits)
+        assert np.array_equal(found["layer6"].scale.numpy(), model.layers[-1].scale)
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ RATE = 16_000
 
 
 def random_model(**settings: Any) -> IntegerModel:
-    return random_integer_model(np.random.default_rng(7), hidden=8, **settings)
+    return random_integer_model(np.random.default_rng(0), hidden=16, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,7 @@ def test_log_probabilities_are_those_of_the_definition(recogniser: Recogniser) -
     logits = ReferenceExecutor(model, method="definitional").run(windows)
     nats = logits * model.layers[-1].scale.astype(np.float64)
     wanted = nats - np.logaddexp.reduce(nats, axis=1, keepdims=True)
+    assert wanted.std(axis=0).max() > 0.1  # else the input would not matter
     assert recogniser.log_probabilities(samples) == pytest.approx(wanted, abs=1e-5)
 
 

@@ -135,7 +135,8 @@ def _read_sound_file(path: Path, max_duration_s: float | None, allow_truncated: 
             tolerance = _MP3_TOLERANCE_FRAMES if file.format == "MP3" else 0
             short = damaged or frames.size + tolerance < length
             if short and not allow_truncated:
-                raise _truncated(path, f"declares {length} samples and holds {frames.size}")
+                finding = f"declares {length}" if length else "breaks off"
+                raise _truncated(path, f"{finding} and holds {frames.size} samples")
             truncated = short or incomplete
     except soundfile.LibsndfileError as error:
         raise _not_a_recording(path, error.error_string) from None

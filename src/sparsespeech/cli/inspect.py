@@ -107,12 +107,19 @@ def _matrix_table(statistics: ModelStatistics) -> Table:
             f"{matrix.shape[0]}×{matrix.shape[1]}",
             f"{matrix.nonzeros:,}",
             f"{matrix.sparsity:.2%}",
-            "-" if matrix.weight_scale is None else f"{matrix.weight_scale:.3g}",
+            _scales(matrix.weight_scales),
             f"{matrix.banks.mean:.1f}",
             f"{matrix.banks.largest}",
             f"{matrix.banks.above_limit}",
         )
     return table
+
+
+def _scales(ends: tuple[float, float] | None) -> str:
+    if ends is None:
+        return "-"
+    low, high = (f"{end:.2g}" for end in ends)
+    return low if low == high else f"{low}..{high}"
 
 
 def _table(name: str, *headings: str) -> Table:

@@ -19,8 +19,6 @@ from sparsespeech import __version__
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure
 from sparsespeech.errors import MissingDependencyError, SparseSpeechError
 
-_INTERRUPTED = 130
-
 # Commands in the order of --help. Each is the function `run` or the typer application `app` of
 # the module sparsespeech.cli.NAME.
 _COMMANDS = {
@@ -90,10 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line, ``sys.argv`` unless ``arguments`` are given; return the exit status."""
     try:
         typer.main.get_command(app).main(arguments, prog_name="sparsespeech")
-    except SystemExit as stop:  # how typer ends: success, usage errors and `raise typer.Exit`
+    except SystemExit as stop:  # how typer ends: success, usage errors, typer.Exit and Ctrl-C
         return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        return _INTERRUPTED
     except (SparseSpeechError, ImportError, OSError, MemoryError) as error:
         print_failure(_explain(error))
         return FAILURE_STATUS

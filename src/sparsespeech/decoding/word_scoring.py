@@ -8,6 +8,7 @@ swallow the costs of several known ones.
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from sparsespeech.decoding.alphabet import Alphabet
@@ -91,9 +92,10 @@ class NgramScorer:
 
     def estimate(self, beginning: str) -> float:
         """The formula of a finished word with the best unigram that begins so."""
-        known = self._alpha * self._lexicon.best(beginning)
-        unknown = self._unknown - self._unknown_penalty * len(beginning)
-        return max(known, unknown) + self._beta
+        unknown = self._unknown - self._unknown_penalty * len(beginning) + self._beta
+        best = self._lexicon.best(beginning)
+        # Not -inf * alpha: that is no number for an alpha of 0.
+        return unknown if best == -math.inf else max(self._alpha * best + self._beta, unknown)
 
     def end(self, state: State) -> float:
         """``alpha * ln P(</s>)``."""

@@ -91,7 +91,7 @@ def _prove_layer(layer: Layer, width: int) -> int:
 
 
 def _prove_lstm(layer: Lstm) -> None:
-    _within(layer.name, "cells", layer.cells, min(limits.CELLS, limits.COLUMNS))
+    _within(layer.name, "cells", layer.cells, limits.COLUMNS)
     if layer.projection is not None:
         _within(layer.name, "projection", layer.projection, limits.COLUMNS)
     if layer.merge not in ("concatenate", "sum"):

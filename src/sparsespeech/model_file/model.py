@@ -151,4 +151,5 @@ class IntegerModel:
     activation_bits: int = 8  # 16 in wide mode (R10)
     training: dict[str, Any] | None = None  # free facts: recipe, corpora, WER, sparsity
     quantization: dict[str, Any] | None = None  # free facts for a person, read by no executor:
-    # "weight_scales" {matrix tensor name, as "layer4.forward.input_weights": scale}, calibration
+    # "weight_scales" by matrix name, as {"layer4.forward.input_weights": 0.01}, or with row scales
+    # "weight_scale_ranges" {name: [smallest, largest]}; calibration

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,17 @@ class BankOccupancy:
 
 @dataclass(frozen=True)
 class MatrixStatistics:
-    """One weight matrix; ``weight_scale`` is informational and None where the file has none."""
+    """One weight matrix.
+
+    ``weight_scales`` are the smallest and the largest scale of its rows, for information only;
+    None where the file does not say.
+    """
 
     name: str
     shape: tuple[int, int]
     nonzeros: int
     banks: BankOccupancy
-    weight_scale: float | None
+    weight_scales: tuple[float, float] | None
 
     @property
     def sparsity(self) -> float:
@@ -108,13 +113,11 @@ class ModelStatistics:
 
 def model_statistics(model: IntegerModel) -> ModelStatistics:
     """Count everything in a valid ``model``; the file's length comes from encoding it again."""
-    scales = (model.quantization or {}).get("weight_scales")
-    scales = scales if isinstance(scales, dict) else {}
     stored = {name: tensor.nbytes for name, tensor in model_tensors(model).items()}
     layers = []
     for described, layer in zip(model.graph.layers, model.layers, strict=True):
         matrices = tuple(
-            _matrix_statistics(name, matrix, scales.get(name))
+            _matrix_statistics(name, matrix, model.quantization or {})
             for name, matrix in layer_matrices(layer)
         )
         layers.append(
@@ -174,14 +177,20 @@ def bank_occupancy(matrix: SparseMatrix) -> BankOccupancy:
     )
 
 
-def _matrix_statistics(name: str, matrix: SparseMatrix, scale: object) -> MatrixStatistics:
-    return MatrixStatistics(
-        name,
-        matrix.shape,
-        matrix.nonzeros,
-        bank_occupancy(matrix),
-        float(scale) if isinstance(scale, (int, float)) else None,
-    )
+def _matrix_statistics(name: str, matrix: SparseMatrix, facts: dict[str, Any]) -> MatrixStatistics:
+    scales = _weight_scales(name, facts)
+    return MatrixStatistics(name, matrix.shape, matrix.nonzeros, bank_occupancy(matrix), scales)
+
+
+def _weight_scales(name: str, facts: dict[str, Any]) -> tuple[float, float] | None:
+    """From the free facts of the quantization, which may hold anything or nothing."""
+    for key in ("weight_scales", "weight_scale_ranges"):
+        entries = facts.get(key)
+        value = entries.get(name) if isinstance(entries, dict) else None
+        match value if isinstance(value, list) else [value, value]:
+            case [float(smallest), float(largest)]:
+                return smallest, largest
+    return None
 
 
 def _sparsity(matrices: tuple[MatrixStatistics, ...]) -> float:

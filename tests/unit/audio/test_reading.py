@@ -89,15 +89,29 @@ def test_impossible_sample_rate(tmp_path: Path, rate: int) -> None:
         read_audio(path)
 
 
-def test_flac_stream_of_undeclared_length(tmp_path: Path) -> None:
-    path = wav(tmp_path / "a.flac", tone(2.0))
-    content = bytearray(path.read_bytes())
+def undeclared_flac(path: Path) -> Path:
+    """Two seconds as an encoder writes them into a pipe."""
+    content = bytearray(wav(path, tone(2.0)).read_bytes())
     content[21] &= 0xF0  # STREAMINFO: 36 bits of sample count, 0 = unknown
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    recording = read_audio(path, max_duration_s=600)
+    return path
+
+
+def test_flac_stream_of_undeclared_length(tmp_path: Path) -> None:
+    recording = read_audio(undeclared_flac(tmp_path / "a.flac"), max_duration_s=600)
     assert recording.samples.shape == (2 * RATE,)
     assert not recording.truncated
+
+
+def test_cut_flac_stream_of_undeclared_length(tmp_path: Path) -> None:
+    path = undeclared_flac(tmp_path / "a.flac")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(AudioTruncatedError, match=r"breaks off and holds \d+ samples"):
+        read_audio(path)
+    recording = read_audio(path, allow_truncated=True)
+    assert recording.truncated
+    assert RATE < recording.samples.size < 2 * RATE
 
 
 # ---- files that are no recordings ------------------------------------------------------------
@@ -241,11 +255,7 @@ def test_too_long_is_refused_from_the_header_without_decoding(
 
 
 def test_too_long_stream_of_undeclared_length(tmp_path: Path) -> None:
-    path = wav(tmp_path / "a.flac", tone(2.0))
-    content = bytearray(path.read_bytes())
-    content[21] &= 0xF0
-    content[22:26] = bytes(4)
-    path.write_bytes(content)
+    path = undeclared_flac(tmp_path / "a.flac")
     with pytest.raises(AudioTooLongError):
         read_audio(path, max_duration_s=1.5)
 

@@ -77,8 +77,23 @@ def test_bank_occupancy() -> None:
     assert occupancy.mean == pytest.approx((70 + 10 + 52 + 64) / 9)
 
 
-def test_weight_scales_are_shown_where_the_file_has_them() -> None:
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        (None, None),
+        ({"weight_scales": {"layer1.weights": 0.25}}, (0.25, 0.25)),
+        ({"weight_scale_ranges": {"layer1.weights": [0.25, 0.5]}}, (0.25, 0.5)),
+        ({"weight_scales": {"layer2.weights": 0.25}}, None),
+        ({"weight_scales": "\x1b[2J"}, None),
+        ({"weight_scales": {"layer1.weights": "0.25"}}, None),
+        ({"weight_scale_ranges": {"layer1.weights": [0.25]}}, None),
+    ],
+)
+def test_weight_scales_are_shown_where_the_file_has_them(
+    facts: dict[str, object] | None, shown: tuple[float, float] | None
+) -> None:
     model = random_integer_model(np.random.default_rng(0), hidden=3)
-    model = replace(model, quantization={"weight_scales": {"layer1.weights": 0.25}})
+    model = replace(model, quantization=facts)
     matrices = [matrix for layer in model_statistics(model).layers for matrix in layer.matrices]
-    assert [m.weight_scale for m in matrices] == [0.25] + [None] * (len(matrices) - 1)
+    assert matrices[0].weight_scales == shown
+    assert {matrix.weight_scales for matrix in matrices[2:]} == {None}

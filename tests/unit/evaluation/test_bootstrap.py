@@ -1,0 +1,78 @@
+"""Bootstrap intervals: exact in degenerate cases, right on average otherwise."""
+
+import numpy as np
+import pytest
+
+from sparsespeech.evaluation.bootstrap import paired_difference, rate_interval
+
+
+def test_equal_utterances_have_no_spread() -> None:
+    assert rate_interval([1] * 50, [4] * 50) == (25.0, 25.0)
+    assert rate_interval([0] * 50, [4] * 50) == (0.0, 0.0)
+
+
+def test_interval_equals_the_normal_approximation_for_many_utterances() -> None:
+    rng = np.random.default_rng(0)
+    errors = rng.binomial(10, 0.2, size=500)
+    low, high = rate_interval(errors.tolist(), [10] * 500)
+    mean = 100 * errors.sum() / 5000
+    half = 1.96 * 100 * errors.std() / 10 / np.sqrt(500)
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.1)
+    narrow = rate_interval(errors.tolist(), [10] * 500, confidence=0.5)
+    assert narrow == pytest.approx((mean - 0.344 * half, mean + 0.344 * half), abs=0.1)
+
+
+def test_interval_covers_the_true_rate_about_as_often_as_stated() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        lengths = rng.integers(3, 20, size=100)
+        errors = rng.binomial(lengths, 0.15)
+        low, high = rate_interval(errors.tolist(), lengths.tolist(), samples=400)
+        covered += low <= 15.0 <= high
+    assert 178 <= covered <= 199  # 95 % of 200 is 190; deviation 3
+
+
+def test_speakers_that_differ_widen_the_interval() -> None:
+    speakers = [f"speaker{number // 20}" for number in range(200)]
+    errors = [(number // 20) % 2 * 3 for number in range(200)]
+    by_utterance = rate_interval(errors, [10] * 200)
+    by_speaker = rate_interval(errors, [10] * 200, speakers=speakers)
+    assert by_speaker[1] - by_speaker[0] > 3 * (by_utterance[1] - by_utterance[0])
+
+
+def test_intervals_are_reproducible_and_seeded() -> None:
+    errors, lengths = [0, 1, 2, 3, 5], [4, 5, 6, 7, 8]
+    first = rate_interval(errors, lengths, seed=3)
+    assert rate_interval(errors, lengths, seed=3) == first
+    assert rate_interval(errors, lengths, seed=4, samples=50) != first
+
+
+def test_paired_difference_cancels_what_is_hard_for_both() -> None:
+    rng = np.random.default_rng(2)
+    hard = rng.binomial(20, rng.uniform(0, 1, 300))
+    other = np.maximum(hard - 1, 0)
+    difference, low, high = paired_difference(hard.tolist(), other.tolist(), [20] * 300)
+    assert difference == pytest.approx(100 * (hard - other).sum() / 6000)
+    assert low <= difference <= high
+    assert high - low < 0.5
+    alone = rate_interval(hard.tolist(), [20] * 300)
+    assert alone[1] - alone[0] > 5
+
+
+def test_difference_changes_sign_with_the_order() -> None:
+    ours, theirs, lengths = [1, 2, 3], [2, 2, 5], [10, 10, 10]
+    difference, low, high = paired_difference(ours, theirs, lengths)
+    assert paired_difference(theirs, ours, lengths) == pytest.approx((-difference, -high, -low))
+
+
+def test_no_utterances_and_no_words() -> None:
+    assert rate_interval([], []) == (0.0, 0.0)
+    assert rate_interval([2], [0]) == (200.0, 200.0)
+
+
+def test_a_large_set_is_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors, lengths = list(range(30)), [40] * 30
+    whole = rate_interval(errors, lengths, samples=500)
+    monkeypatch.setattr("sparsespeech.evaluation.bootstrap._BLOCK", 100)
+    assert rate_interval(errors, lengths, samples=500) == pytest.approx(whole)
