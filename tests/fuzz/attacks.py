@@ -731,6 +731,15 @@ TENSOR_ATTACKS = {
         with_entry("input.deviation", 1, -1.0), r"deviation': entry 1: -1.0 must be.*F22"
     ),
     "deviation 0": Attack(with_entry("input.deviation", 0, 0.0), r"deviation': entry 0: 0.0.*F22"),
+    "deviation infinite": Attack(
+        with_entry("input.deviation", 3, np.inf), r"deviation': entry 3: inf must be.*F22"
+    ),
+    "logit scale infinite": Attack(
+        with_entry("layer5.logit_scale", 0, np.inf), r"logit_scale': entry 0: inf.*F23"
+    ),
+    "table entry one too large": Attack(
+        with_entry("tables.sigmoid_base", 0, 16385), r"sigmoid_base': entry 0 is 16385.*F21"
+    ),
     "deviation NaN": Attack(with_entry("input.deviation", 0, np.nan), r"deviation'.*nan.*F22"),
     "input scale NaN": Attack(with_entry("input.scale", 0, np.nan), r"input.scale': nan.*F22"),
     "input scale 0": Attack(with_entry("input.scale", 0, 0.0), r"input.scale': 0.0 must.*F22"),

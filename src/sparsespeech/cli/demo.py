@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-import jiwer
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.stage_table import add_up, stage_table
 from sparsespeech.cli.transcription_formats import timing_records
 from sparsespeech.corpora.manifest import Utterance, read_manifest
+from sparsespeech.evaluation.word_error_rate import count_errors, word_error_rate
 from sparsespeech.model_file.statistics import ModelStatistics, model_statistics
 from sparsespeech.recogniser import END_TO_END, StageTime, Transcription, load
 
@@ -54,8 +54,9 @@ class Demonstration:
     @property
     def wer(self) -> float:
         """Word error rate over all recordings, in per cent."""
-        references = [utterance.text for utterance, _ in self.results]
-        return 100 * float(jiwer.wer(references, [result.text for _, result in self.results]))
+        return word_error_rate(
+            [count_errors(utterance.text, result.text) for utterance, result in self.results]
+        )
 
     @property
     def duration_s(self) -> float:

@@ -220,11 +220,13 @@ def test_a_stream_keeps_only_what_leads_to_the_beam() -> None:
     assert tree_below(root) == needed
 
 
-def test_prefixes_in_the_beam_are_different_texts() -> None:
-    stream = BeamSearchDecoder(Alphabet(tuple(" ab")), 12, score_threshold=30.0).stream()
+@pytest.mark.parametrize(("width", "spread"), [(6, 2.0), (12, 1.0)])
+def test_prefixes_in_the_beam_are_different_texts(width: int, spread: float) -> None:
+    """Also when a prefix leaves the beam before its child does, and comes back."""
+    stream = BeamSearchDecoder(Alphabet(tuple(" ab")), width, score_threshold=60.0).stream()
     rng = np.random.default_rng(10)
-    for _ in range(200):
-        stream.accept(random_posteriors(rng, 1, 4))
+    for _ in range(300):
+        stream.accept(random_posteriors(rng, 1, 4, spread))
         texts = []
         for prefix in stream._prefixes:
             letters, node = [], prefix

@@ -21,7 +21,6 @@ from sparsespeech.quantization.calibrate import (
     calibrate,
     choose_utterances,
     float_model,
-    normalised_frames,
 )
 from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -57,7 +56,7 @@ def _save(run: Path, recipe: dict[str, Any]) -> Checkpoint:
         "progress": {"hours": 0.1},
         "graph": checkpoint.graph.to_json(),
         "features": checkpoint.features.to_json(),
-        "mean": np.zeros(26).tolist(),
+        "mean": np.ones(26).tolist(),
         "deviation": np.full(26, 5.0).tolist(),
         "labels": list(checkpoint.labels),
     }
@@ -100,7 +99,10 @@ def test_the_written_model_runs_with_the_bits_of_fake_quantize(
     figures = json.loads(capsys.readouterr().out)
     model, checkpoint = read_model(output), load_checkpoint(run_folder)
     utterances = read_manifest(manifest, split="train")
-    frames = [normalised_frames(u, checkpoint) for u in choose_utterances(utterances, 3, 5)]
+    frames = [
+        (extract_mfcc(read_audio(u.audio_filepath).samples, checkpoint.features) - 1.0) / 5.0
+        for u in choose_utterances(utterances, 3, 5)
+    ]
     calibration = calibrate(float_model(checkpoint), frames)
     emulation = FakeQuantizedModel(checkpoint.graph, checkpoint.weights, 2, calibration)
     recording = read_audio(utterances[0].audio_filepath)
