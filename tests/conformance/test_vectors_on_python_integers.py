@@ -34,6 +34,8 @@ EVENTS = {
     "input part saturated, gate not",
     "gate saturated low",
     "gate saturated high",
+    "both roundings of a cell at a tie",
+    "output at a tie",
     "cell saturated low",
     "cell saturated high",
     "sigmoid beyond the table, negative",
@@ -189,9 +191,15 @@ class Oracle:
 
                 i, f = self.sigmoid(gate(0, c[j], 0)), self.sigmoid(gate(1, c[j], 1))
                 g = self.tanh(gate(2))
-                c[j] = self.saturate16((f * c[j] + ((i * g + 8) // 16) + 2**14) // 2**15, "cell")
+                total = f * c[j] + ((i * g + 8) // 16) + 2**14
+                c[j] = self.saturate16(total // 2**15, "cell")
+                self.seen["both roundings of a cell at a tie"] += (
+                    (i * g + 8) % 16 == total % 2**15 == 0
+                )
                 o = self.sigmoid(gate(3, c[j], 2))
-                m.append((o * self.tanh(c[j]) + 2**14) // 2**15)
+                product = o * self.tanh(c[j]) + 2**14
+                self.seen["output at a tie"] += product % 2**15 == 0
+                m.append(product // 2**15)
             h = m
             if not self.wide:
                 h = [self.clamp((v * 65024 + 2**23) // 2**24 + 128, 0, 255) for v in m]

@@ -120,7 +120,7 @@ def _show(demonstration: Demonstration) -> None:
     console = Console()
     table = Table(title=f"Model {demonstration.model}, backend {demonstration.backend}")
     for heading in ("voice", "said", "recognised"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for utterance, result in demonstration.results:
         table.add_row(utterance.speaker, utterance.text, result.text)
     console.print(table)

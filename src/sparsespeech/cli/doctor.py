@@ -203,6 +203,10 @@ def _describe(findings: Report) -> str:
     """Verdict, seconds and details of one check, in a line."""
     if not findings["ok"]:
         return f"FAILED: {findings['error']}"
-    details = {name: value for name, value in findings.items() if name not in ("ok", "seconds")}
+    details = {
+        name: value
+        for name, value in findings.items()
+        if name not in ("ok", "seconds") and value is not None
+    }
     listed = "".join(f", {name.replace('_', ' ')} {value}" for name, value in details.items())
     return f"ok in {findings['seconds']:.3f} s{listed}"

@@ -120,7 +120,7 @@ class _Vocabulary(dict[bytes, int]):
 class _Reader:
     """One pass over the lines of an ARPA file, with the current line number for messages."""
 
-    def __init__(self, path: Path, stream: io.BufferedReader) -> None:
+    def __init__(self, path: Path, stream: io.BufferedReader[io.RawIOBase]) -> None:
         self._path = path
         self._stream = stream
         self._line = 0

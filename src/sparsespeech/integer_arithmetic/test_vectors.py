@@ -14,6 +14,7 @@ from sparsespeech import atomic_file
 from sparsespeech.integer_arithmetic.vector_cases.extremes import extreme_model_vectors
 from sparsespeech.integer_arithmetic.vector_cases.models import random_model_vectors
 from sparsespeech.integer_arithmetic.vector_cases.primitives import primitive_vectors
+from sparsespeech.integer_arithmetic.vector_cases.roundings import rounding_vectors
 from sparsespeech.integer_arithmetic.vector_cases.storage import Vector, to_bytes
 
 _FORMAT = """\
@@ -33,7 +34,12 @@ Written by `python -m sparsespeech.integer_arithmetic.test_vectors DIR`; never e
 
 def all_vectors() -> list[Vector]:
     """Every vector, single rules first."""
-    return primitive_vectors() + extreme_model_vectors() + random_model_vectors()
+    return [
+        *primitive_vectors(),
+        *extreme_model_vectors(),
+        *rounding_vectors(),
+        *random_model_vectors(),
+    ]
 
 
 def folder_content() -> dict[str, bytes]:

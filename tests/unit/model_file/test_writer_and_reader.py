@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import safetensors
 
 from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file import limits
-from sparsespeech.model_file.model import IntegerModel
+from sparsespeech.model_file.model import IntegerModel, Requantizer
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.model_file.writer import encode_model, write_model
 from tests.random_models import random_integer_model
@@ -106,6 +107,23 @@ def test_wrong_model_leaves_the_old_file(model: IntegerModel, tmp_path: Path) ->
         write_model(wrong, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"bias": np.array([2**32 + 5, 0, 0, 0])}, "F16"),
+        ({"requantize": Requantizer(np.array([2**16 + 40_000]), np.array([24]))}, "F17"),
+        ({"requantize": Requantizer(np.array([40_000]), np.array([256 + 24]))}, "F17"),
+    ],
+)
+def test_value_that_would_wrap_in_its_stored_type_is_refused(
+    model: IntegerModel, change: dict[str, Any], rule: str, tmp_path: Path
+) -> None:
+    wrong = replace(model, layers=(replace(model.layers[0], **change), *model.layers[1:]))
+    with pytest.raises(ModelFileError, match=rf"not written: .*\(rule {rule}\)"):
+        write_model(wrong, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 FULL_DISK = """
