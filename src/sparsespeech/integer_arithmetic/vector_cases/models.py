@@ -56,7 +56,7 @@ def random_model_vectors() -> list[Vector]:
             _lstm(f"r05_lstm_{cells}_cells", cells, bidirectional=cells % 2 == 1)
             for cells in (1, 3, 16, 17, 31)
         ),
-        _lstm("r05_lstm_65_cells", 65, density=0.1),
+        _lstm("r05_lstm_65_cells", 65, density=0.1, bidirectional=False),
         _lstm("r05_lstm_per_row", 8, per_row=True),
         _lstm("r05_lstm_peephole", 8, peephole=True),
         _lstm("r08_lstm_projection", 16, projection=5),
