@@ -106,8 +106,8 @@ def _largest_rescaling(*, wide: bool) -> Vector:
         weights=sparse_matrix(dense, wide=wide),
         bias=bias,
         requantize=Requantizer(multiplier, shift),
-        output_zero_point=0 if wide else 128,
-        low=-32768 if wide else 0,
+        output_zero_point=0 if wide else 7,
+        low=0 if wide else 7,
         high=32767 if wide else 255,
     )
     about = "a fully connected layer with accumulators at the bound and |R4'| up to 2^30"
@@ -117,10 +117,10 @@ def _largest_rescaling(*, wide: bool) -> Vector:
 
 
 def _every_shift() -> Vector:
-    """One row a shift: accumulators one below, at and one above a tie, of both signs."""
+    """Four rows a shift: accumulators one below, at and one above a tie, or around zero."""
     rows = []
     for shift in range(1, 48):
-        for multiplier, wanted in ((32768, 2), (32768, -3), (65535, 100), (40001, -100)):
+        for multiplier, wanted in ((32768, 2), (32768, 101), (65535, 100), (40001, -1)):
             tie = ((2 * wanted + 1) << (shift - 1)) // multiplier  # exact for M = 2^15, s > 15
             accumulator = max(-(2**31) + 1000, min(2**31 - 1000, tie))
             rows.append((multiplier, shift, accumulator - 1))
@@ -130,8 +130,8 @@ def _every_shift() -> Vector:
         weights=sparse_matrix(np.ones((len(rows), 1), dtype=np.int64)),
         bias=bias,
         requantize=Requantizer(multiplier, shift),
-        output_zero_point=128,
-        low=0,
+        output_zero_point=10,
+        low=10,
         high=255,
     )
     pairs: Pairs = [(Linear("layer1", 1, len(rows)), layer), identity_output(len(rows))]
