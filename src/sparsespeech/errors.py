@@ -11,6 +11,7 @@
     ├── DownloadError               a corpus archive could not be fetched or is damaged
     ├── RecipeError                 an unknown key or an impossible value in a recipe
     ├── CheckpointError             a training checkpoint that cannot be read or written
+    ├── TrainingError               a run that diverged
     ├── ConversionError             a network that the integer arithmetic cannot hold
     ├── ModelFileError              a model file that is damaged or breaks a rule of format.md
     ├── UnsupportedLayerError       an executor met a layer that it does not run
@@ -58,6 +59,10 @@ class RecipeError(SparseSpeechError):
 
 class CheckpointError(SparseSpeechError):
     """A training checkpoint cannot be read or written."""
+
+
+class TrainingError(SparseSpeechError):
+    """A training run diverged: loss or gradients are not finite."""
 
 
 class ConversionError(SparseSpeechError):

@@ -69,7 +69,7 @@ class Demonstration:
         return add_up(result.timing for _, result in self.results)
 
     @property
-    def realtime_factor(self) -> float:
+    def times_real_time(self) -> float:
         """Seconds of audio transcribed in one second; above 1 is faster than speech."""
         return self.duration_s / self.timing[-1].seconds
 
@@ -101,7 +101,7 @@ def _figures(demonstration: Demonstration) -> dict[str, Any]:
         **_facts(demonstration.statistics),
         "wer": round(demonstration.wer, 2),
         "duration_s": round(demonstration.duration_s, 4),
-        "realtime_factor": round(demonstration.realtime_factor, 3),
+        "times_real_time": round(demonstration.times_real_time, 3),
         "timing": timing_records(demonstration.timing),
         "utterances": [
             {
@@ -139,7 +139,7 @@ def _show(demonstration: Demonstration) -> None:
     )
     console.print(stage_table(demonstration.timing, demonstration.duration_s))
     console.print(
-        f"{demonstration.realtime_factor:.1f} times faster than real time ({END_TO_END}, "
+        f"{demonstration.times_real_time:.1f} times faster than real time ({END_TO_END}, "
         "one recording after the other)",
         highlight=False,
     )

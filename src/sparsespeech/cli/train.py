@@ -37,6 +37,7 @@ def run(
     from sparsespeech.report.training_curve import draw_training_curve
     from sparsespeech.training.loop import train
     from sparsespeech.training.recipe import load_recipe
+    from sparsespeech.training.run_log import read_log
 
     checked = load_recipe(recipe, set_key)
     folder = output or Path("runs") / checked.name
@@ -49,6 +50,6 @@ def run(
         tensorboard=tensorboard,
     )
     if os.environ.get("RANK", "0") == "0":  # torchrun: one worker speaks for all
-        draw_training_curve(folder / "log.jsonl", folder / "training.png", checked.name)
+        draw_training_curve(read_log(folder / "log.jsonl"), folder / "training.png", checked.name)
         typer.echo(f"checkpoint: {last}")
         typer.echo(f"picture: {folder / 'training.png'}")

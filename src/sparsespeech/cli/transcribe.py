@@ -34,7 +34,7 @@ def run(
             metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."
         ),
     ] = None,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 32.")] = None,
+    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 64.")] = None,
     lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
     format_: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
     output: Annotated[

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.corpora.manifest import Utterance
-from sparsespeech.errors import CheckpointError, ConversionError
+from sparsespeech.errors import ConversionError
 from sparsespeech.features.mfcc import extract_mfcc
 from sparsespeech.graph import Linear
 from sparsespeech.quantization.observers import (
@@ -56,30 +56,6 @@ def normalised_frames(utterance: Utterance, checkpoint: Checkpoint) -> Frames:
     samples = read_audio(utterance.audio_filepath, checkpoint.features.sample_rate_hz).samples
     frames = extract_mfcc(samples, checkpoint.features)
     return (frames - checkpoint.mean) / checkpoint.deviation
-
-
-def float_model(checkpoint: Checkpoint) -> DeepSpeech:
-    """The checkpoint's network with its averaged weights, ready for inference.
-
-    Raises ConversionError for a layer that training does not know, CheckpointError if the weights
-    do not fit the graph.
-    """
-    features = checkpoint.features
-    try:
-        with torch.device("meta"):  # initial weights are never drawn
-            model = DeepSpeech(
-                checkpoint.graph, context=features.context, coefficients=features.coefficients
-            )
-    except ValueError as error:
-        raise ConversionError(f"{checkpoint.path}: {error}") from None
-    try:
-        model.load_state_dict(checkpoint.weights, assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"{checkpoint.path}: weights and graph do not fit: {reason}"
-        ) from None
-    return model.eval()
 
 
 def layer_outputs(model: DeepSpeech, frames: Frames) -> dict[str, Tensor]:

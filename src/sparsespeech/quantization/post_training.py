@@ -14,13 +14,13 @@ from sparsespeech.quantization.calibrate import (
     Frames,
     calibrate,
     choose_utterances,
-    float_model,
     normalised_frames,
 )
 from sparsespeech.quantization.convert import Conversion, convert
 from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
 from sparsespeech.quantization.fidelity import Fidelity, compare
 from sparsespeech.training.checkpoint import Checkpoint
+from sparsespeech.training.float_recogniser import build_model
 
 MEASURED_UTTERANCES = 10  # fake-quantize walks frame by frame: more would take minutes
 
@@ -48,7 +48,7 @@ def quantize_checkpoint(
     Raises ConversionError, CheckpointError or AudioError.
     """
     chosen = choose_utterances(utterances, count, seed)
-    network = float_model(checkpoint)
+    network = build_model(checkpoint)
     measured: list[Frames] = []
 
     def frames() -> Iterator[Frames]:

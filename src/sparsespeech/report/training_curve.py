@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from sparsespeech.errors import CheckpointError, MissingDependencyError
+from sparsespeech.errors import MissingDependencyError
 from sparsespeech.report.style import BLUE, GREEN, GREY, RED, SETTINGS
 
 
-def draw_training_curve(log: Path, picture: Path, title: str) -> None:
-    """Draw ``log`` (the ``log.jsonl`` of a run) into ``picture`` (PNG or SVG by its suffix).
+def draw_training_curve(rows: list[dict[str, Any]], picture: Path, title: str) -> None:
+    """Draw ``rows`` (the entries of a run's log) into ``picture`` (PNG or SVG by its suffix).
 
-    Raises CheckpointError for a log that cannot be read, MissingDependencyError without
-    matplotlib.
+    Raises MissingDependencyError without matplotlib.
     """
     try:
         from matplotlib import style
@@ -23,7 +21,6 @@ def draw_training_curve(log: Path, picture: Path, title: str) -> None:
         raise MissingDependencyError(
             "pictures need matplotlib: pip install 'sparsespeech[train]'"
         ) from None
-    rows = _read(log)
     with style.context(SETTINGS):
         figure = Figure(figsize=(8, 4.5))
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
@@ -48,13 +45,6 @@ def draw_training_curve(log: Path, picture: Path, title: str) -> None:
         rate.spines["right"].set_visible(True)
         below.set_xlabel("step")
         figure.savefig(picture)
-
-
-def _read(log: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{log}: cannot read the training log: {error}") from None
 
 
 def _series(rows: list[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:

@@ -8,6 +8,7 @@ is killed at any moment goes on from its last folder to the same bits.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -73,7 +74,8 @@ def save_checkpoint(
                 {name: t.contiguous() for name, t in optimizer.items()},
                 folder / "optimizer.safetensors",
             )
-            content = {"format_version": FORMAT_VERSION, "step": step, **state}
+            digests = {file.name: _digest(file) for file in sorted(folder.glob("*.safetensors"))}
+            content = {"format_version": FORMAT_VERSION, "step": step, "sha256": digests, **state}
             (folder / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
@@ -118,11 +120,22 @@ def read_state(folder: Path) -> dict[str, Any]:
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     """All tensors of ``NAME.safetensors`` in a checkpoint folder; raises CheckpointError."""
     path = folder / f"{name}.safetensors"
+    expected = read_state(folder).get("sha256", {}).get(path.name)
     try:
+        if _digest(path) != expected:
+            raise CheckpointError(
+                f"{path}: SHA-256 differs from state.json, the file is damaged; "
+                f"use an earlier checkpoint"
+            )
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read: {error}") from None
     return tensors
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def select(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -173,4 +186,7 @@ def restore_optimizer(
     by_name = {name: parameter for parameter, name in names.items()}
     for key, value in tensors.items():
         name, _, moment = key.rpartition("/")
-        optimizer.state[by_name[name]][moment] = value.clone()
+        parameter = by_name[name]
+        # AdamW keeps its step count on the CPU wherever the parameter is.
+        place = value.device if moment == "step" else parameter.device
+        optimizer.state[parameter][moment] = value.clone().to(place)

@@ -57,6 +57,11 @@ class SpeechDataset:
         """Frames of each utterance, int64[U]."""
         return np.diff(self.start)
 
+    def digest(self) -> str:
+        """SHA-256 of lengths, sources and texts: what the batches of a run depend on."""
+        content = json.dumps([self.start.tolist(), self.source.tolist(), self.texts])
+        return hashlib.sha256(content.encode()).hexdigest()
+
     def utterance_frames(self, number: int) -> Float32Array:
         """Frames float32[T, F] of one utterance (a view)."""
         return self.frames[self.start[number] : self.start[number + 1]]
@@ -135,14 +140,18 @@ def _without_impossible(dataset: SpeechDataset, given: int) -> SpeechDataset:
     )
 
 
+def _fingerprint(recording: Path) -> list[str | int]:
+    """What changes when a recording is replaced: place, size and time of writing."""
+    facts = recording.stat()
+    return [str(recording.resolve()), facts.st_size, facts.st_mtime_ns]
+
+
 def _cached_features(
     utterances: Sequence[Utterance], config: MfccConfig, cache: Path, progress: Progress
 ) -> tuple[Float32Array, NDArray[np.int64]]:
     key = {
         "features": config.to_json(),
-        "recordings": [
-            [str(u.audio_filepath), u.audio_filepath.stat().st_size] for u in utterances
-        ],
+        "recordings": [_fingerprint(u.audio_filepath) for u in utterances],
     }
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     path = cache / f"features-{digest}.safetensors"

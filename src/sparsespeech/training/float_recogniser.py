@@ -14,18 +14,32 @@ from numpy.typing import NDArray
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.decoding.alphabet import Alphabet
+from sparsespeech.errors import CheckpointError, ConversionError
 from sparsespeech.features.mfcc import extract_mfcc
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 
 
 def build_model(checkpoint: Checkpoint) -> DeepSpeech:
-    """The checkpoint's network with its averaged weights, in evaluation mode."""
-    model = DeepSpeech(
-        checkpoint.graph,
-        context=checkpoint.features.context,
-        coefficients=checkpoint.features.coefficients,
-    )
-    model.load_state_dict(checkpoint.weights)
+    """The checkpoint's network with its averaged weights, ready for inference.
+
+    Raises ConversionError for a layer that training does not know, CheckpointError if the weights
+    do not fit the graph.
+    """
+    features = checkpoint.features
+    try:
+        with torch.device("meta"):  # initial weights are never drawn
+            model = DeepSpeech(
+                checkpoint.graph, context=features.context, coefficients=features.coefficients
+            )
+    except ValueError as error:
+        raise ConversionError(f"{checkpoint.path}: {error}") from None
+    try:
+        model.load_state_dict(checkpoint.weights, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{checkpoint.path}: weights and graph do not fit: {reason}"
+        ) from None
     return model.eval()
 
 

@@ -4,11 +4,12 @@ Axes: B utterances, T frames, F coefficients, V labels.
 
 Everything random in step s comes from generators seeded by (recipe seed, s), and the batch of
 step s is a pure function of recipe and s (``batches.py``). So a run that is killed and resumed
-ends with the same bits as one that was not (same machine, versions and thread count).
+ends with the same bits as one that was not (on a CPU; same machine, versions, thread count).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 
 from sparsespeech import atomic_file
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
+from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.greedy import greedy_decode
-from sparsespeech.errors import CheckpointError, RecipeError
+from sparsespeech.errors import CheckpointError, RecipeError, TrainingError
 from sparsespeech.graph import deepspeech
 from sparsespeech.pruning.masks import PruningMasks, resolve_targets
 from sparsespeech.pruning.schedule import SparsitySchedule
@@ -52,17 +54,24 @@ def train(
 
     ``resume`` goes on from the newest checkpoint of ``run`` (or starts if there is none);
     ``stop_after`` ends the session early after that many steps of the whole run; ``threads`` is
-    the number of CPU threads. Raises RecipeError, ManifestError, AudioError or CheckpointError.
+    the number of CPU threads. Raises RecipeError, ManifestError, AudioError, CheckpointError, and
+    TrainingError if the run diverges.
     """
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     with worker_group() as (rank, workers), training_progress(rank == 0) as progress:
-        _prepare_run(recipe, run, resume=resume, rank=rank)
-        barrier(workers)
-        session = Session.build(recipe, run, progress, rank, workers)
+        if not resume and checkpoints.list_checkpoints(run):
+            raise CheckpointError(
+                f"{run}: holds checkpoints already; use --resume to go on or another --output"
+            )
+        barrier(workers)  # nobody writes before all have looked
+        session = Session.build(recipe, run, progress, rank, workers, resume=resume)
         first = session.restore() if resume else 0
+        if rank == 0:
+            text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+            atomic_file.write_text(run / "recipe.yaml", text)
         log = RunLog(run, first, enabled=rank == 0, tensorboard=tensorboard)
         steps = min(recipe.optimizer.steps, stop_after or recipe.optimizer.steps)
         task = progress.add_task("train", total=recipe.optimizer.steps, completed=first)
@@ -75,8 +84,10 @@ def train(
                 log.write(done, session.figures(step, loss))
             if done % settings.evaluate_every == 0 or done == recipe.optimizer.steps:
                 log.write(done, {"development_wer": session.development_wer()})
+                session.throughput.restart()
             if (done % settings.checkpoint_every == 0 or done == steps) and rank == 0:
                 session.save(done)
+                session.throughput.restart()
             barrier(workers if done % settings.checkpoint_every == 0 else 1)
             progress.update(task, completed=done, description=log.line())
         if rank == 0:
@@ -109,10 +120,22 @@ class Session:
 
     @classmethod
     def build(
-        cls, recipe: Recipe, run: Path, progress: Progress, rank: int, workers: int
+        cls,
+        recipe: Recipe,
+        run: Path,
+        progress: Progress,
+        rank: int,
+        workers: int,
+        *,
+        resume: bool = False,
     ) -> Session:
-        """Load data, build model, optimizer and masks as they are before step 0."""
+        """Load data, build model, optimizer and masks as they are before step 0.
+
+        With ``resume`` the normalisation comes from the run's newest checkpoint, if there is one.
+        """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        resumed = resume and bool(checkpoints.list_checkpoints(run))
+        _check_inputs(recipe, resumed=resumed)
         alphabet, features = Alphabet(tuple(recipe.data.symbols)), recipe.feature_config()
         dataset, development = (
             load_dataset(
@@ -139,7 +162,10 @@ class Session:
             dropout=recipe.model.dropout,
         )
         mean, deviation = dataset.normalisation()
-        if recipe.model.initial is not None:
+        if resumed:
+            state = checkpoints.read_state(checkpoints.find_checkpoint(run))
+            mean, deviation = np.array(state["mean"]), np.array(state["deviation"])
+        elif recipe.model.initial is not None:
             mean, deviation = _load_initial(model, recipe.model.initial)
         model.to(device)
         settings = recipe.augmentation
@@ -203,7 +229,12 @@ class Session:
         loss.backward()
         parameters = list(self.model.parameters())
         average_gradients(parameters, self.workers)
-        nn.utils.clip_grad_norm_(parameters, settings.gradient_clip, foreach=True)
+        norm = nn.utils.clip_grad_norm_(parameters, settings.gradient_clip, foreach=True)
+        if not math.isfinite(loss.item() + norm.item()):
+            raise TrainingError(
+                f"step {step}: loss {loss.item()}, gradient norm {norm.item()}: the run diverged; "
+                f"resume from the last checkpoint with a lower optimizer.learning_rate"
+            )
         self.optimizer.step()
         self.average.update(step)
         if self.masks is not None:
@@ -217,15 +248,17 @@ class Session:
         self.model.load_state_dict(self.average.values)
         self.model.eval()
         count = min(len(self.development), self.recipe.logging.evaluate_utterances)
+        # Spread over the manifest, which is often sorted by speaker.
+        chosen = np.linspace(0, len(self.development) - 1, count).astype(int)
         hypotheses = []
         with torch.no_grad(), self._autocast():
-            for number in range(count):
+            for number in chosen:
                 frames = self._normalise(self.development.utterance_frames(number))
                 length = torch.tensor([frames.shape[0]], device=self.device)
                 output = self.model(frames[None].to(self.device), length)[:, 0]
                 hypotheses.append(greedy_decode(output.cpu().numpy(), self.alphabet).text)
         self.model.load_state_dict(current)
-        return 100 * float(jiwer.wer(self.development.texts[:count], hypotheses))
+        return 100 * float(jiwer.wer([self.development.texts[n] for n in chosen], hypotheses))
 
     def figures(self, step: int, loss: float) -> dict[str, float]:
         """What the log shows."""
@@ -252,6 +285,7 @@ class Session:
             "progress": {
                 "workers": self.workers,
                 "sparsity": self.masks.sparsity() if self.masks else 0.0,
+                "corpora": self.dataset.digest(),
                 "utterances": len(self.dataset),
                 "dropped": self.dataset.dropped,
                 "hours": float(
@@ -278,21 +312,39 @@ class Session:
         state = checkpoints.read_state(folder)
         tensors = checkpoints.read_tensors(folder, "model")
         try:
-            if state["progress"]["workers"] != self.workers:
-                raise CheckpointError(
-                    f"{folder}: made with {state['progress']['workers']} workers,"
-                    f" resumed with {self.workers}: use the same number"
-                )
+            self._check_same_run(folder, state)
             self.model.load_state_dict(checkpoints.select(tensors, "weights"))
             self.average.load(checkpoints.select(tensors, "average"))
             if self.masks is not None:
-                self.masks.masks = checkpoints.select(tensors, "masks")
+                masks = checkpoints.select(tensors, "masks")
+                self.masks.masks = {name: mask.to(self.device) for name, mask in masks.items()}
             checkpoints.restore_optimizer(
                 self.optimizer, self._names(), checkpoints.read_tensors(folder, "optimizer")
             )
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: does not fit the recipe: {error}") from None
         return int(state["step"])
+
+    def _check_same_run(self, folder: Path, state: dict[str, Any]) -> None:
+        """Raise CheckpointError unless recipe (but for logging), data and workers are the same."""
+        ours = {
+            **self.recipe.model_dump(mode="json"),
+            "workers": self.workers,
+            "corpora": self.dataset.digest(),
+        }
+        theirs = {
+            **state["recipe"],
+            "workers": state["progress"]["workers"],
+            "corpora": state["progress"]["corpora"],
+        }
+        for key in ("logging", "name"):
+            ours.pop(key), theirs.pop(key)
+        different = _first_difference(theirs, ours)
+        if different:
+            raise CheckpointError(
+                f"{folder}: does not fit the recipe: {different}; resume with what the run was "
+                f"started with, or start another with --output"
+            )
 
     def _names(self) -> dict[Tensor, str]:
         return {parameter: name for name, parameter in self.model.named_parameters()}
@@ -337,7 +389,7 @@ def _build_masks(recipe: Recipe, model: DeepSpeech) -> PruningMasks | None:
     settings, steps = recipe.pruning, recipe.optimizer.steps
     if settings is None:
         return None
-    start, end = round(settings.start * steps), round(settings.end * steps)
+    start, end = settings.ramp(steps)
     schedule = SparsitySchedule(
         start,
         end,
@@ -362,13 +414,20 @@ def _load_initial(model: DeepSpeech, path: str) -> tuple[Any, Any]:
     return initial.mean, initial.deviation
 
 
-def _prepare_run(recipe: Recipe, run: Path, *, resume: bool, rank: int) -> None:
-    if rank != 0:
-        return
-    if not resume and checkpoints.list_checkpoints(run):
-        raise CheckpointError(
-            f"{run}: holds checkpoints already; use --resume to go on or another --output"
-        )
-    run.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
-    atomic_file.write_text(run / "recipe.yaml", text)
+def _check_inputs(recipe: Recipe, *, resumed: bool) -> None:
+    """Find what is missing before hours of features are computed."""
+    for source in [*recipe.data.train, recipe.data.development]:
+        read_manifest(expand_path(source.manifest), split=source.split)
+    if recipe.model.initial is not None and not resumed:
+        checkpoints.find_checkpoint(expand_path(recipe.model.initial))
+
+
+def _first_difference(was: Any, now: Any, key: str = "") -> str | None:
+    """``key was A, is B`` for the first leaf that differs in two nested dictionaries."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for name in [*was, *(set(now) - set(was))]:
+            found = _first_difference(was.get(name), now.get(name), f"{key}.{name}".lstrip("."))
+            if found:
+                return found
+        return None
+    return None if was == now else f"{key} was {was!r}, is {now!r}"

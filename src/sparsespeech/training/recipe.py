@@ -25,14 +25,15 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(_Section):
     """One training manifest.
 
     ``weight`` is how often each utterance occurs in an epoch on average (0.5: every other
-    epoch); the source leaves the training at ``until`` (share of all steps).
+    epoch); the source leaves the training with the first epoch that begins at or after ``until``
+    (share of all steps).
     """
 
     manifest: str
@@ -113,6 +114,10 @@ class Pruning(_Section):
         default_factory=lambda: {r"^layer1\.": 0.85, r"^layer6\.": 0.0}
     )
 
+    def ramp(self, steps: int) -> tuple[int, int]:
+        """First and last step of the ramp in a run of ``steps``."""
+        return round(self.start * steps), round(self.end * steps)
+
 
 class Quantization(_Section):
     """Defaults of ``sparsespeech quantize`` for checkpoints of this recipe."""
@@ -135,7 +140,7 @@ class Recipe(_Section):
     """The whole recipe."""
 
     name: str
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     data: Data
     model: Model = Model()
     optimizer: Optimizer
@@ -151,6 +156,12 @@ class Recipe(_Section):
                 raise ValueError(
                     f"pruning.start {self.pruning.start} must be below "
                     f"pruning.end {self.pruning.end}"
+                )
+            first, last = self.pruning.ramp(self.optimizer.steps)
+            if not first < last < self.optimizer.steps:
+                raise ValueError(
+                    f"the pruning ramp is steps {first} to {last} of {self.optimizer.steps}: it "
+                    f"must hold at least one step and end before the last one"
                 )
             if self.optimizer.decay_start < self.pruning.end:
                 raise ValueError(
@@ -182,7 +193,10 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     """
     path = Path(name_or_path)
     if path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise RecipeError(f"{path}: not text in UTF-8, so not a recipe") from None
     elif name_or_path in bundled_recipes():
         text = (resources.files("sparsespeech") / "recipes" / f"{name_or_path}.yaml").read_text(
             encoding="utf-8"

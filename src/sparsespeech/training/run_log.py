@@ -14,25 +14,33 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sparsespeech import atomic_file
-from sparsespeech.errors import MissingDependencyError
+from sparsespeech.errors import CheckpointError, MissingDependencyError
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Entries of a ``log.jsonl``; a last line that a kill or a full disk cut short is left out.
+
+    Raises CheckpointError for a file that cannot be read or is damaged elsewhere.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot read the training log: {error}") from None
 
 
 class RunLog:
     """``log.jsonl`` in the run folder, TensorBoard if asked for, and the progress line."""
 
     def __init__(self, run: Path, first: int, *, enabled: bool, tensorboard: bool) -> None:
-        """Entries at or after step ``first`` of an interrupted session are dropped."""
+        """Entries after step ``first``, of a session that was killed, are dropped."""
         self._path = run / "log.jsonl"
         self._enabled = enabled
         self._latest: dict[str, float] = {}
         self._writer = _tensorboard_writer(run) if tensorboard and enabled else None
         if enabled and self._path.is_file():
-            lines = [
-                line
-                for line in self._path.read_text().splitlines()
-                if line and json.loads(line)["step"] <= first
-            ]
-            atomic_file.write_text(self._path, "".join(line + "\n" for line in lines))
+            lines = [json.dumps(row) + "\n" for row in read_log(self._path) if row["step"] <= first]
+            atomic_file.write_text(self._path, "".join(lines))
 
     def write(self, step: int, figures: dict[str, float]) -> None:
         """Append one line and remember the figures for :meth:`line`."""
@@ -77,7 +85,7 @@ def training_progress(visible: bool) -> Iterator[Progress]:
         TimeRemainingColumn(),
     ]
     console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, disable=not visible) as progress:
+    with Progress(*columns, console=console, disable=not visible, transient=True) as progress:
         yield progress
 
 

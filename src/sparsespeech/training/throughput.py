@@ -54,6 +54,10 @@ class Throughput:
         """Add the real (unpadded) frames of one step."""
         self._frames += frames
 
+    def restart(self) -> None:
+        """Forget the time since the last report, for work that is not training."""
+        self._frames, self._since = 0, time.perf_counter()
+
     def report(self) -> dict[str, float]:
         """Audio hours an hour and utilisation of the peak, then start over."""
         elapsed = max(time.perf_counter() - self._since, 1e-9)

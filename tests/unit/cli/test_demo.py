@@ -75,7 +75,7 @@ def test_json(model: tuple[Path, IntegerModel], capsys: pytest.CaptureFixture[st
     stages = {entry["stage"]: entry["seconds"] for entry in figures["timing"]}
     assert list(stages)[:2] == ["audio", "features"]
     assert list(stages)[-3:] == ["softmax", "decoding", "end to end"]
-    assert figures["realtime_factor"] == pytest.approx(
+    assert figures["times_real_time"] == pytest.approx(
         figures["duration_s"] / stages["end to end"], rel=0.01
     )
 

@@ -11,10 +11,10 @@ from sparsespeech.graph import Graph, Lstm, Output
 from sparsespeech.quantization.calibrate import (
     calibrate,
     choose_utterances,
-    float_model,
     layer_outputs,
 )
 from sparsespeech.quantization.observers import ActivationRange
+from sparsespeech.training.float_recogniser import build_model
 from tests.random_checkpoints import random_checkpoint, random_frames
 
 
@@ -30,7 +30,7 @@ def test_the_choice_depends_on_the_seed_only() -> None:
 def test_layer_outputs_are_those_of_a_forward_pass_by_hand() -> None:
     checkpoint = random_checkpoint(hidden=6, context=2)
     frames = random_frames(1, 9)
-    found = layer_outputs(float_model(checkpoint), frames)
+    found = layer_outputs(build_model(checkpoint), frames)
     padded = np.zeros((9 + 4, 5))
     padded[2:11] = frames
     x = np.stack([padded[t : t + 5].ravel() for t in range(9)])
@@ -46,7 +46,7 @@ def test_layer_outputs_are_those_of_a_forward_pass_by_hand() -> None:
 
 
 def test_ranges_are_moving_averages_of_inputs_and_clipped_outputs() -> None:
-    model = float_model(random_checkpoint())
+    model = build_model(random_checkpoint())
     sample = [random_frames(seed, 15) for seed in range(3)]
     found = calibrate(model, sample, momentum=0.5)
     weights = np.array([1, 2, 4]) / 7  # the last utterance counts most
@@ -61,7 +61,7 @@ def test_ranges_are_moving_averages_of_inputs_and_clipped_outputs() -> None:
 
 
 def test_an_utterance_without_a_frame_is_passed_over() -> None:
-    model = float_model(random_checkpoint())
+    model = build_model(random_checkpoint())
     frames = random_frames(0, 4)
     assert calibrate(model, [np.zeros((0, 5)), frames]) == calibrate(model, [frames])
     with pytest.raises(ConversionError, match="long enough"):
@@ -69,7 +69,7 @@ def test_an_utterance_without_a_frame_is_passed_over() -> None:
 
 
 def test_one_frame_is_enough() -> None:
-    found = calibrate(float_model(random_checkpoint()), [np.full((1, 5), -2.0)])
+    found = calibrate(build_model(random_checkpoint()), [np.full((1, 5), -2.0)])
     assert found.input == ActivationRange(-2.0, -2.0)
 
 
@@ -77,7 +77,7 @@ def test_a_diverged_network_is_named_with_layer_and_utterance() -> None:
     checkpoint = random_checkpoint()
     checkpoint.weights["layer2.weight"][0] = float("nan")
     with pytest.raises(ConversionError, match="layer2, calibration utterance 1: .*not finite"):
-        calibrate(float_model(checkpoint), [random_frames(0, 4)])
+        calibrate(build_model(checkpoint), [random_frames(0, 4)])
 
 
 def test_weights_that_do_not_fit_the_graph_are_one_line() -> None:
@@ -85,11 +85,11 @@ def test_weights_that_do_not_fit_the_graph_are_one_line() -> None:
     checkpoint.weights["layer2.weight"] = torch.zeros(3, 3)
     del checkpoint.weights["layer6.bias"]
     with pytest.raises(CheckpointError, match=r"layer6\.bias.*layer2\.weight") as caught:
-        float_model(checkpoint)
+        build_model(checkpoint)
     assert "\n" not in str(caught.value)
 
 
 def test_a_layer_that_training_does_not_know_is_refused() -> None:
     graph = Graph((Lstm("deep", 15, 4, peephole=True), Output("out", 8, 4)))
     with pytest.raises(ConversionError, match="deep"):
-        float_model(dataclasses.replace(random_checkpoint(), graph=graph))
+        build_model(dataclasses.replace(random_checkpoint(), graph=graph))

@@ -20,10 +20,11 @@ from sparsespeech.model_file.model import (
     SparseMatrix,
 )
 from sparsespeech.model_file.validate import validate_model
-from sparsespeech.quantization.calibrate import Calibration, calibrate, float_model
+from sparsespeech.quantization.calibrate import Calibration, calibrate
 from sparsespeech.quantization.convert import Conversion, convert
 from sparsespeech.quantization.observers import ActivationRange
 from sparsespeech.training.checkpoint import Checkpoint
+from sparsespeech.training.float_recogniser import build_model
 from tests.random_checkpoints import random_checkpoint, random_frames
 
 HALF = Fraction(1, 2) + Fraction(1, 10**6)  # a rounding, and float64 noise of the quotient
@@ -60,7 +61,7 @@ class Case:
 def case(request: pytest.FixtureRequest) -> Case:
     checkpoint = random_checkpoint(3, hidden=5)
     checkpoint.weights["layer5.weight"][2, :4] = 1e-5  # rounded to 0 in both modes
-    calibration = calibrate(float_model(checkpoint), [random_frames(0, 30)])
+    calibration = calibrate(build_model(checkpoint), [random_frames(0, 30)])
     conversion = convert(checkpoint, calibration, per_row=request.param)
     validate_model(conversion.model)
     return Case(checkpoint, calibration, conversion, request.param)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
-from sparsespeech.quantization.calibrate import calibrate, float_model
+from sparsespeech.quantization.calibrate import calibrate
 from sparsespeech.quantization.convert import convert
 from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
 from sparsespeech.quantization.fidelity import Fidelity, SignalToNoise, compare
+from sparsespeech.training.float_recogniser import build_model
 from tests.random_checkpoints import random_checkpoint
 
 LAYERS = ["input", "layer1", "layer2", "layer3", "layer4", "layer5", "layer6"]
@@ -54,7 +55,7 @@ def _fidelity(bidirectional: bool, per_row: bool, loudness: float) -> Fidelity:
         5, hidden=24, bidirectional=bidirectional, coefficients=26, labels=28, sparsity=0.8
     )
     frames = [np.random.default_rng(seed).normal(0, 1, (25, 26)) for seed in range(2)]
-    network = float_model(checkpoint)
+    network = build_model(checkpoint)
     calibration = calibrate(network, [loudness * part for part in frames])
     model = convert(checkpoint, calibration, per_row=per_row).model
     emulation = FakeQuantizedModel(

@@ -20,10 +20,10 @@ from sparsespeech.model_file.reader import read_model
 from sparsespeech.quantization.calibrate import (
     calibrate,
     choose_utterances,
-    float_model,
 )
 from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sparsespeech.training.float_recogniser import build_model
 from tests.random_checkpoints import random_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -103,7 +103,7 @@ def test_the_written_model_runs_with_the_bits_of_fake_quantize(
         (extract_mfcc(read_audio(u.audio_filepath).samples, checkpoint.features) - 1.0) / 5.0
         for u in choose_utterances(utterances, 3, 5)
     ]
-    calibration = calibrate(float_model(checkpoint), frames)
+    calibration = calibrate(build_model(checkpoint), frames)
     emulation = FakeQuantizedModel(checkpoint.graph, checkpoint.weights, 2, calibration)
     recording = read_audio(utterances[0].audio_filepath)
     raw = extract_mfcc(recording.samples, checkpoint.features)

@@ -1,6 +1,7 @@
 """The loop on a corpus of tones: it learns, prunes, logs, refuses and survives a full disk."""
 
 import json
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import torch
 
 from sparsespeech.acoustic_model.deepspeech import prunable_names
 from sparsespeech.decoding.greedy import greedy_decode
-from sparsespeech.errors import CheckpointError, ManifestError, RecipeError
+from sparsespeech.errors import CheckpointError, ManifestError, RecipeError, TrainingError
 from sparsespeech.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
 from sparsespeech.training.float_recogniser import FloatRecogniser, build_model
 from sparsespeech.training.loop import train
@@ -104,10 +105,64 @@ def test_an_existing_run_is_not_overwritten(trained: Path, manifest: Path) -> No
         train(recipe(manifest), trained)
 
 
-def test_resume_with_another_network_is_refused(manifest: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model": {"hidden": 8, "features": {"context": 2}}}, "model.hidden was 16, is 8"),
+        ({"seed": 5}, "seed was 0, is 5"),
+        ({"pruning": None}, "pruning was"),
+    ],
+)
+def test_resume_with_another_recipe_is_refused(
+    manifest: Path, tmp_path: Path, changes: dict[str, object], named: str
+) -> None:
     train(recipe(manifest), tmp_path, stop_after=4)
-    with pytest.raises(CheckpointError, match="does not fit the recipe"):
-        train(recipe(manifest, model={"hidden": 8}), tmp_path, resume=True)
+    before = (tmp_path / "recipe.yaml").read_text()
+    with pytest.raises(CheckpointError, match=named):
+        train(recipe(manifest, **changes), tmp_path, resume=True)
+    assert (tmp_path / "recipe.yaml").read_text() == before
+
+
+def test_resume_with_other_data_is_refused(tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", 6)
+    train(recipe(manifest), tmp_path / "run", stop_after=4)
+    write_corpus(tmp_path / "corpus", 7)
+    with pytest.raises(CheckpointError, match="corpora was"):
+        train(recipe(manifest), tmp_path / "run", resume=True)
+
+
+def test_rewritten_recordings_are_read_again(tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", 6, letters="ab")
+    train(recipe(manifest), tmp_path / "one", stop_after=1)
+    for file in (tmp_path / "corpus").glob("*.wav"):
+        content = file.read_bytes()
+        file.write_bytes(content[:44] + bytes(len(content) - 44))
+        os.utime(file, ns=(1, 1))
+    run = tmp_path / "two"
+    (run / "features").mkdir(parents=True)
+    for cache in (tmp_path / "one" / "features").iterdir():
+        (run / "features" / cache.name).write_bytes(cache.read_bytes())
+    train(recipe(manifest), run, stop_after=1)
+    first, second = (load_checkpoint(path).mean for path in (tmp_path / "one", run))
+    assert not np.allclose(first, second)
+
+
+def test_a_diverging_run_stops_before_it_saves(manifest: Path, tmp_path: Path) -> None:
+    settings = {"steps": 30, "learning_rate": 1e33, "warmup_steps": 0, "decay_start": 0.7}
+    with pytest.raises(TrainingError, match="diverged"):
+        train(recipe(manifest, optimizer=settings), tmp_path)
+    for folder in list_checkpoints(tmp_path):
+        assert all(torch.isfinite(w).all() for w in load_checkpoint(folder).weights.values())
+
+
+def test_a_damaged_checkpoint_is_named(manifest: Path, tmp_path: Path) -> None:
+    train(recipe(manifest), tmp_path, stop_after=4)
+    file = find_checkpoint(tmp_path) / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="SHA-256 differs"):
+        load_checkpoint(tmp_path)
 
 
 def test_only_the_newest_checkpoints_stay(manifest: Path, tmp_path: Path) -> None:

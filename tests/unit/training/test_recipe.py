@@ -35,6 +35,9 @@ def test_the_two_models_of_the_readme_have_recipes() -> None:
         (with_change("pruning", start=0.7), "pruning.start 0.7 must be below"),
         (with_change("optimizer", decay_start=0.3), "must not decay during the ramp"),
         (with_change("optimizer", steps=0), "optimizer.steps"),
+        (with_change("optimizer", learning_rate=float("inf")), "optimizer.learning_rate"),
+        (with_change("optimizer", steps=1), "the pruning ramp is steps 0 to 1 of 1"),
+        ({**tiny_recipe(Path("m.jsonl")), "seed": -1}, "seed"),
         (with_change("model", features={"strid": 1}), "model.features"),
         (with_change("model", features={"stride": 0}), "model.features"),
         (with_change("data", train=[]), "data.train"),
@@ -58,6 +61,20 @@ def test_overrides(tmp_path: Path) -> None:
     for override in ("optimizer.steps", "name.x=1", "seed=[1"):
         with pytest.raises(RecipeError, match="--set"):
             load_recipe(str(path), [override])
+
+
+def test_a_ramp_that_never_ends_is_refused() -> None:
+    values = with_change("pruning", end=1.0)
+    values["optimizer"]["decay_start"] = 1.0  # type: ignore[index]
+    with pytest.raises(RecipeError, match="end before the last one"):
+        parse_recipe(values, "my.yaml")
+
+
+def test_a_binary_file_is_no_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="not text in UTF-8"):
+        load_recipe(str(path))
 
 
 @pytest.mark.parametrize("content", ["- a", "a: [", ""])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsespeech.errors import MissingDependencyError
-from sparsespeech.training.run_log import RunLog
+from sparsespeech.errors import CheckpointError, MissingDependencyError
+from sparsespeech.training.run_log import RunLog, read_log
 
 
 def steps(run: Path) -> list[int]:
@@ -22,6 +22,19 @@ def test_entries_of_a_killed_session_are_dropped(tmp_path: Path) -> None:
     assert steps(tmp_path) == [5, 10]
     resumed.write(15, {"loss": 0.5})
     assert steps(tmp_path) == [5, 10, 15]
+
+
+def test_a_last_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 5}\n{"step": 10}\n{"ste')
+    RunLog(tmp_path, 10, enabled=True, tensorboard=False)
+    assert steps(tmp_path) == [5, 10]
+
+
+def test_damage_elsewhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"ste\n{"step": 10}\n')
+    with pytest.raises(CheckpointError, match=r"log\.jsonl"):
+        read_log(tmp_path / "log.jsonl")
 
 
 def test_the_line_shows_what_is_known(tmp_path: Path) -> None:
