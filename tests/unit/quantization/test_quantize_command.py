@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import save_file
 
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.cli.main import main
@@ -49,8 +48,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.jsonl"
 
 
-def _save(run: Path, recipe: dict[str, Any]) -> Checkpoint:
+def _save(run: Path, recipe: dict[str, Any], **biases: float) -> Checkpoint:
+    """Save a random checkpoint; ``layer5=1e9`` puts that into row 1 of the layer's bias."""
     checkpoint = random_checkpoint(hidden=6, context=2, coefficients=26, labels=3)
+    for layer, value in biases.items():
+        checkpoint.weights[f"{layer}.bias"][1] = value
     state = {
         "recipe": recipe,
         "progress": {"hours": 0.1},
@@ -212,12 +214,7 @@ def test_failures_are_one_line_and_leave_no_file(
 def test_a_network_that_does_not_fit_is_one_line(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    checkpoint = _save(tmp_path / "run", {"name": "tiny"})
-    checkpoint.weights["layer5.bias"][1] = 1e9
-    save_file(
-        {f"average.{name}": t for name, t in checkpoint.weights.items()},
-        checkpoint.path / "model.safetensors",
-    )
+    _save(tmp_path / "run", {"name": "tiny"}, layer5=1e9)
     output = tmp_path / "m.safetensors"
     assert _quantize(tmp_path / "run", "--manifest", manifest, "--output", output) == 2
     assert "layer5, row 1" in capsys.readouterr().err
