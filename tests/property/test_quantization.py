@@ -18,11 +18,12 @@ from sparsespeech.integer_arithmetic.lookup_tables import SigmoidTable
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
 from sparsespeech.model_file.model import IntegerModel, LinearLayer, LstmLayer
 from sparsespeech.model_file.validate import validate_model
-from sparsespeech.quantization.calibrate import Calibration, calibrate, float_model
+from sparsespeech.quantization.calibrate import Calibration, calibrate
 from sparsespeech.quantization.convert import convert
 from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel, lstm_cell
 from sparsespeech.quantization.observers import ActivationRange
 from sparsespeech.training.checkpoint import Checkpoint
+from sparsespeech.training.float_recogniser import build_model
 from tests.random_checkpoints import random_checkpoint, random_frames
 
 Integers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -71,7 +72,7 @@ def test_every_integer_of_every_layer_is_equal(
         gain=gain,
     )
     sample = [random_frames(seed + number, 20) for number in range(3)]
-    calibration = calibrate(float_model(checkpoint), sample, momentum=0.9)
+    calibration = calibrate(build_model(checkpoint), sample, momentum=0.9)
     calibration = replace(
         calibration,
         outputs={
@@ -116,7 +117,7 @@ def test_long_utterances_on_a_larger_model_are_equal(
         sparsity=0.85,
     )
     sample = [random_frames(seed + number, 60, 26) for number in range(5)]
-    calibration = calibrate(float_model(checkpoint), sample)
+    calibration = calibrate(build_model(checkpoint), sample)
     model = _convert(checkpoint, calibration, per_row=per_row)
     emulation = FakeQuantizedModel(
         checkpoint.graph, checkpoint.weights, 9, calibration, per_row=per_row
@@ -138,7 +139,7 @@ def test_every_gate_input_and_cell_state_of_a_step_is_equal(
 ) -> None:
     """From any state, not only from those that a short utterance reaches."""
     checkpoint = random_checkpoint(seed, hidden=cells, gain=gain)
-    calibration = calibrate(float_model(checkpoint), [random_frames(seed, 20)])
+    calibration = calibrate(build_model(checkpoint), [random_frames(seed, 20)])
     model = _convert(checkpoint, calibration, per_row=per_row)
     layer, table = _lstm_layer(model), _table(model)
     inputs = calibration.outputs["layer3"].parameters()

@@ -22,21 +22,20 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from sparsespeech import atomic_file
-from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
-from sparsespeech.corpora.manifest import read_manifest
+from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.greedy import greedy_decode
-from sparsespeech.errors import CheckpointError, RecipeError, TrainingError
-from sparsespeech.graph import deepspeech
-from sparsespeech.pruning.masks import PruningMasks, resolve_targets
-from sparsespeech.pruning.schedule import SparsitySchedule
+from sparsespeech.errors import CheckpointError, TrainingError
+from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.training import checkpoint as checkpoints
 from sparsespeech.training.augmentation import FeatureAugmentation
 from sparsespeech.training.batches import BatchPlan
 from sparsespeech.training.dataset import SpeechDataset, frames_needed, load_dataset
 from sparsespeech.training.distributed import average_gradients, barrier, worker_group
+from sparsespeech.training.network import build_masks, build_network, load_initial_weights
 from sparsespeech.training.optimizer import WeightAverage, build_optimizer, learning_rate
-from sparsespeech.training.recipe import Recipe, expand_path
+from sparsespeech.training.recipe import Recipe
+from sparsespeech.training.run_identity import check_inputs, check_same_run
 from sparsespeech.training.run_log import RunLog, training_progress
 from sparsespeech.training.throughput import Throughput, keep_freed_memory, peak_flops
 
@@ -73,6 +72,8 @@ def train(
             text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
             atomic_file.write_text(run / "recipe.yaml", text)
         log = RunLog(run, first, enabled=rank == 0, tensorboard=tensorboard)
+        if first == 0:
+            log.write(0, session.corpus_figures())
         steps = min(recipe.optimizer.steps, stop_after or recipe.optimizer.steps)
         task = progress.add_task("train", total=recipe.optimizer.steps, completed=first)
         settings = recipe.logging
@@ -135,7 +136,7 @@ class Session:
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         resumed = resume and bool(checkpoints.list_checkpoints(run))
-        _check_inputs(recipe, resumed=resumed)
+        check_inputs(recipe, resumed=resumed)
         alphabet, features = Alphabet(tuple(recipe.data.symbols)), recipe.feature_config()
         dataset, development = (
             load_dataset(
@@ -148,25 +149,13 @@ class Session:
             )
             for sources in (recipe.data.train, [recipe.data.development])
         )
-        torch.manual_seed(recipe.seed)
-        graph = deepspeech(
-            recipe.model.hidden,
-            bidirectional=recipe.model.bidirectional,
-            inputs=features.inputs,
-            labels=alphabet.classes,
-        )
-        model = DeepSpeech(
-            graph,
-            context=features.context,
-            coefficients=features.coefficients,
-            dropout=recipe.model.dropout,
-        )
+        model = build_network(recipe)
         mean, deviation = dataset.normalisation()
         if resumed:
             state = checkpoints.read_state(checkpoints.find_checkpoint(run))
             mean, deviation = np.array(state["mean"]), np.array(state["deviation"])
         elif recipe.model.initial is not None:
-            mean, deviation = _load_initial(model, recipe.model.initial)
+            mean, deviation = load_initial_weights(model, recipe.model.initial)
         model.to(device)
         settings = recipe.augmentation
         dtype = torch.bfloat16 if recipe.optimizer.bfloat16 else torch.float32
@@ -193,7 +182,7 @@ class Session:
             model,
             build_optimizer(model, recipe.optimizer),
             WeightAverage(model, recipe.optimizer.average_decay),
-            _build_masks(recipe, model),
+            build_masks(recipe, model),
             Throughput(model, features.frame_duration_s, peak_flops(dtype, device)),
         )
 
@@ -270,6 +259,15 @@ class Session:
             **self.throughput.report(),
         }
 
+    def corpus_figures(self) -> dict[str, float]:
+        """Training utterances, those left out (too long, or too short for their text), hours."""
+        frames = float(self.dataset.lengths.sum())
+        return {
+            "utterances": len(self.dataset),
+            "dropped": self.dataset.dropped,
+            "hours": frames * self.recipe.feature_config().frame_duration_s / 3600,
+        }
+
     def save(self, step: int) -> None:
         """Write the checkpoint of the state before ``step``."""
         weights = {f"weights.{name}": p.detach() for name, p in self.model.named_parameters()}
@@ -286,13 +284,7 @@ class Session:
                 "workers": self.workers,
                 "sparsity": self.masks.sparsity() if self.masks else 0.0,
                 "corpora": self.dataset.digest(),
-                "utterances": len(self.dataset),
-                "dropped": self.dataset.dropped,
-                "hours": float(
-                    self.dataset.lengths.sum()
-                    * self.recipe.feature_config().frame_duration_s
-                    / 3600
-                ),
+                **self.corpus_figures(),
             },
         }
         checkpoints.save_checkpoint(
@@ -312,7 +304,7 @@ class Session:
         state = checkpoints.read_state(folder)
         tensors = checkpoints.read_tensors(folder, "model")
         try:
-            self._check_same_run(folder, state)
+            check_same_run(folder, state, self.recipe, self.dataset, self.workers)
             self.model.load_state_dict(checkpoints.select(tensors, "weights"))
             self.average.load(checkpoints.select(tensors, "average"))
             if self.masks is not None:
@@ -324,27 +316,6 @@ class Session:
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: does not fit the recipe: {error}") from None
         return int(state["step"])
-
-    def _check_same_run(self, folder: Path, state: dict[str, Any]) -> None:
-        """Raise CheckpointError unless recipe (but for logging), data and workers are the same."""
-        ours = {
-            **self.recipe.model_dump(mode="json"),
-            "workers": self.workers,
-            "corpora": self.dataset.digest(),
-        }
-        theirs = {
-            **state["recipe"],
-            "workers": state["progress"]["workers"],
-            "corpora": state["progress"]["corpora"],
-        }
-        for key in ("logging", "name"):
-            ours.pop(key), theirs.pop(key)
-        different = _first_difference(theirs, ours)
-        if different:
-            raise CheckpointError(
-                f"{folder}: does not fit the recipe: {different}; resume with what the run was "
-                f"started with, or start another with --output"
-            )
 
     def _names(self) -> dict[Tensor, str]:
         return {parameter: name for name, parameter in self.model.named_parameters()}
@@ -383,51 +354,3 @@ class Session:
         settings = self.recipe.augmentation
         steps = self.recipe.optimizer.steps
         return settings is not None and settings.start <= step < steps * (1 - settings.off_at_end)
-
-
-def _build_masks(recipe: Recipe, model: DeepSpeech) -> PruningMasks | None:
-    settings, steps = recipe.pruning, recipe.optimizer.steps
-    if settings is None:
-        return None
-    start, end = settings.ramp(steps)
-    schedule = SparsitySchedule(
-        start,
-        end,
-        max(1, (end - start) // settings.updates),
-        settings.final_sparsity,
-        settings.initial_sparsity,
-        settings.shape,
-    )
-    targets = resolve_targets(prunable_names(model), settings.final_sparsity, settings.exceptions)
-    return PruningMasks(dict(model.named_parameters()), targets, schedule)
-
-
-def _load_initial(model: DeepSpeech, path: str) -> tuple[Any, Any]:
-    initial = checkpoints.load_checkpoint(expand_path(path))
-    try:
-        model.load_state_dict(initial.weights)
-    except RuntimeError:
-        raise RecipeError(
-            f"model.initial: {initial.path} holds {initial.graph}, but the recipe "
-            f"asks for {model.graph}"
-        ) from None
-    return initial.mean, initial.deviation
-
-
-def _check_inputs(recipe: Recipe, *, resumed: bool) -> None:
-    """Find what is missing before hours of features are computed."""
-    for source in [*recipe.data.train, recipe.data.development]:
-        read_manifest(expand_path(source.manifest), split=source.split)
-    if recipe.model.initial is not None and not resumed:
-        checkpoints.find_checkpoint(expand_path(recipe.model.initial))
-
-
-def _first_difference(was: Any, now: Any, key: str = "") -> str | None:
-    """``key was A, is B`` for the first leaf that differs in two nested dictionaries."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        for name in [*was, *(set(now) - set(was))]:
-            found = _first_difference(was.get(name), now.get(name), f"{key}.{name}".lstrip("."))
-            if found:
-                return found
-        return None
-    return None if was == now else f"{key} was {was!r}, is {now!r}"
