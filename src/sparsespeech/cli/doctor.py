@@ -157,7 +157,9 @@ def _installed(library: str) -> bool:
 
 def _native_engine() -> str:
     if _installed("sparsespeech._native"):
-        return "built"
+        from sparsespeech._native import instruction_sets
+
+        return f"built; its best kernels here will be {instruction_sets()[-1]}"
     return "not built: this version runs the numpy reference (it needs no compiler)"
 
 
