@@ -85,7 +85,7 @@ def test_the_cell_saturates() -> None:
     steps = 200
     x = torch.zeros(steps, 1, 1)
     layer(x, torch.tensor([steps]))
-    saved = layer(x, torch.tensor([steps])).grad_fn.saved_tensors  # type: ignore[union-attr]
+    saved = layer(x, torch.tensor([steps])).grad_fn.saved_tensors
     largest = max(float(tensor.detach().abs().max()) for tensor in saved)
     assert largest == CELL_LIMIT
     # The gradient through a saturated cell is zero: the first inputs cannot matter any more.

@@ -24,7 +24,7 @@ FRAMES = np.random.default_rng(0).standard_normal((60, 26)).astype(np.float32)
 
 
 def augment(seed: int = 0, config: MfccConfig = CONFIG, fewest: int = 1, **on: float) -> np.ndarray:
-    settings = Augmentation(**{**OFF, **on})  # type: ignore[arg-type]
+    settings = Augmentation(**{**OFF, **on})
     return FeatureAugmentation(settings, config, np.full(26, 7.0))(
         FRAMES, fewest, np.random.default_rng(seed)
     )

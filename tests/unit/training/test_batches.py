@@ -10,7 +10,7 @@ from sparsespeech.training.recipe import Data, Source
 
 def settings(**changes: object) -> Data:
     sources = changes.pop("train", [Source(manifest="a")])
-    return Data(train=sources, development=Source(manifest="d"), **changes)  # type: ignore[arg-type]
+    return Data(train=sources, development=Source(manifest="d"), **changes)
 
 
 def plan(

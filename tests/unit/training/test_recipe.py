@@ -12,7 +12,7 @@ from tests.tone_corpus import tiny_recipe
 
 def with_change(section: str, **changes: object) -> dict[str, object]:
     values = tiny_recipe(Path("m.jsonl"))
-    values[section] = {**values.get(section, {}), **changes}  # type: ignore[dict-item]
+    values[section] = {**values.get(section, {}), **changes}
     return values
 
 
@@ -65,7 +65,7 @@ def test_overrides(tmp_path: Path) -> None:
 
 def test_a_ramp_that_never_ends_is_refused() -> None:
     values = with_change("pruning", end=1.0)
-    values["optimizer"]["decay_start"] = 1.0  # type: ignore[index]
+    values["optimizer"]["decay_start"] = 1.0
     with pytest.raises(RecipeError, match="end before the last one"):
         parse_recipe(values, "my.yaml")
 

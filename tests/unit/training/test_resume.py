@@ -40,7 +40,7 @@ def check(folder: Path, seeds: list[int], kills: int, steps: int) -> int:
     manifest = write_corpus(folder / "corpus", 12)
     recipe = folder / "recipe.json"
     values = tiny_recipe(manifest)
-    values["optimizer"]["steps"] = steps  # type: ignore[index]
+    values["optimizer"]["steps"] = steps
     recipe.write_text(json.dumps(values))
     drive(recipe, folder / "whole", 0, 0)
     expected = digest(folder / "whole")
