@@ -196,7 +196,6 @@ def _gate_gradients(
         mask = masks[step]
         if mask is not None:
             grad_c.mul_(mask)
-            grad_h.mul_(mask)
         parts[step, :, :, :3] = grad_c.unsqueeze(2) * slopes[step, :, :, :3]
         parts[step, :, :, 3] = grad_h * slopes[step, :, :, 3]
         recurrent = torch.bmm(result[step], weight_hh)

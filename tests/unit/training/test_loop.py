@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.progress import Progress
 
 from sparsespeech.acoustic_model.deepspeech import prunable_names
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.errors import CheckpointError, ManifestError, RecipeError, TrainingError
-from sparsespeech.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
+from sparsespeech.training.checkpoint import (
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    read_tensors,
+)
 from sparsespeech.training.float_recogniser import FloatRecogniser, build_model
-from sparsespeech.training.loop import train
+from sparsespeech.training.loop import Session, train
 from sparsespeech.training.optimizer import learning_rate
 from sparsespeech.training.recipe import Optimizer, Recipe, parse_recipe
 from tests.tone_corpus import speak, tiny_recipe, write_corpus
@@ -153,6 +159,38 @@ def test_a_diverging_run_stops_before_it_saves(manifest: Path, tmp_path: Path) -
         train(recipe(manifest, optimizer=settings), tmp_path)
     for folder in list_checkpoints(tmp_path):
         assert all(torch.isfinite(w).all() for w in load_checkpoint(folder).weights.values())
+
+
+def test_augmentation_acts_from_its_start_until_its_end(manifest: Path, tmp_path: Path) -> None:
+    settings = {"start": 5, "off_at_end": 0.5, "gain_db": 6.0}
+    sessions = []
+    for changes in ({"augmentation": settings}, {"augmentation": None}):
+        with Progress(disable=True) as progress:
+            checked = recipe(manifest, **changes)
+            sessions.append(Session.build(checked, tmp_path, progress, 0, 1))
+    changed = []
+    for step in range(30):
+        first, second = (session._batch(step)[0] for session in sessions)
+        changed.append(first.shape != second.shape or not torch.equal(first, second))
+    assert changed == [5 <= step < 15 for step in range(30)]
+
+
+def test_a_checkpoint_is_loaded_as_its_average(manifest: Path, tmp_path: Path) -> None:
+    folder = train(recipe(manifest), tmp_path, stop_after=6)
+    tensors = read_tensors(folder, "model")
+    for name, weight in load_checkpoint(folder).weights.items():
+        assert torch.equal(weight, tensors[f"average.{name}"])
+    assert not torch.equal(tensors["average.layer2.weight"], tensors["weights.layer2.weight"])
+
+
+def test_utterances_too_short_for_their_text_are_left_out(tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", 6)
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    rows[2]["text"] = "abcd" * 50
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train(recipe(manifest), tmp_path / "run", stop_after=1)
+    first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    assert (first["utterances"], first["dropped"]) == (5, 1)
 
 
 def test_a_damaged_checkpoint_is_named(manifest: Path, tmp_path: Path) -> None:
