@@ -88,11 +88,22 @@ def test_the_cell_saturates() -> None:
     saved = layer(x, torch.tensor([steps])).grad_fn.saved_tensors
     largest = max(float(tensor.detach().abs().max()) for tensor in saved)
     assert largest == CELL_LIMIT
-    # The gradient through a saturated cell is zero: the first inputs cannot matter any more.
-    x.requires_grad_()
-    layer(x, torch.tensor([steps]))[-1].sum().backward()
+
+
+def test_no_gradient_passes_a_saturated_cell() -> None:
+    layer = SaturatingLstm(Lstm("lstm", 1, 1, bidirectional=False))
+    cell = layer.directions[0]
+    with torch.no_grad():
+        for name in NAMES:
+            getattr(cell, name).zero_()
+        cell.bias_ih.copy_(torch.tensor([20.0, 20.0, 0.0, 0.0]))  # i and f open
+        cell.weight_ih[2] = 1.0  # the cell moves by tanh(x) = 0.76 a step
+    # Up for 30 steps (saturated from the 22nd on), then down for 20 to where tanh(c) has a slope.
+    x = torch.cat((torch.ones(30), -torch.ones(20)))[:, None, None].requires_grad_()
+    layer(x, torch.tensor([50]))[-1].sum().backward()
     assert x.grad is not None
-    assert float(x.grad[: steps - 30].abs().max()) == 0.0
+    assert float(x.grad[:30].abs().max()) == 0.0
+    assert float(x.grad[30:].abs().min()) > 1e-3
 
 
 def test_padding_never_enters() -> None:
