@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsespeech.audio.resampling import resample
-from sparsespeech.audio.samples import clip_samples, mix_to_mono
+from sparsespeech.audio.samples import clip_samples, mix_to_mono, to_float32
 from sparsespeech.errors import AudioError, AudioTooLongError
 
 SAMPLE_RATE_HZ = 16_000
@@ -47,13 +47,7 @@ def recording_from_array(
     AudioError for another shape or type, NaN, infinity or an impossible rate, AudioTooLongError.
     """
     given = np.asarray(samples)
-    if given.dtype == np.int16:
-        frames = given.astype(np.float32) / np.float32(32768)
-    elif np.issubdtype(given.dtype, np.floating):
-        with np.errstate(over="ignore"):  # too large for float32: infinite, refused below
-            frames = np.array(given, dtype=np.float32)
-    else:
-        raise AudioError(f"samples have dtype {given.dtype}, expected floating or int16")
+    frames = to_float32(given, source="samples")
     if frames.ndim == 1:
         frames = frames[:, np.newaxis]
     if frames.ndim != 2 or frames.shape[1] == 0:

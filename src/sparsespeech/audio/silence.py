@@ -25,6 +25,7 @@ QUIET_DBFS = -60.0
 STEADY_DB = 3.0
 SLICE_S = 0.020
 _SHORTEST_STEADY_SLICES = 25
+_BLOCK_SLICES = 50  # slices measured at once (1 s): their float64 copy stays in the cache
 _SMALLEST_LEVEL = 1e-10  # keeps the logarithm of digital silence finite: -200 dBFS
 
 
@@ -33,21 +34,27 @@ def slice_levels_dbfs(
 ) -> NDArray[np.float64]:
     """Levels float64[K] of ``samples`` [N], full scale +-1; a last partial slice counts alone."""
     length = max(1, round(SLICE_S * sample_rate_hz))
-    whole = samples.size // length * length
-    slices = samples[:whole].astype(np.float64).reshape(-1, length)
-    levels = slices.std(axis=1)
+    whole, block = samples.size // length * length, _BLOCK_SLICES * length
+    levels = np.zeros(-(-samples.size // length))
+    for first, start in enumerate(range(0, whole, block)):
+        slices = samples[start : min(start + block, whole)].astype(np.float64).reshape(-1, length)
+        slices.std(axis=1, out=levels[first * _BLOCK_SLICES :][: len(slices)])
     if whole < samples.size:
-        levels = np.append(levels, samples[whole:].astype(np.float64).std())
+        levels[-1] = samples[whole:].astype(np.float64).std()
     return np.asarray(20.0 * np.log10(np.maximum(levels, _SMALLEST_LEVEL)))
 
 
 def holds_no_speech(samples: NDArray[np.floating[Any]], sample_rate_hz: int) -> bool:
     """True if rule 1 or rule 2 of the module finds that ``samples`` [N] hold no speech."""
-    if samples.size == 0:
-        return True
-    levels = slice_levels_dbfs(samples, sample_rate_hz)
+    return samples.size == 0 or levels_hold_no_speech(slice_levels_dbfs(samples, sample_rate_hz))
+
+
+def levels_hold_no_speech(levels: NDArray[np.float64]) -> bool:
+    """The same of the levels of at least one slice, float64[K] in dBFS."""
     if float(levels.max()) < QUIET_DBFS:
         return True
     if levels.size < _SHORTEST_STEADY_SLICES:
         return False
-    return bool(levels.max() - np.percentile(levels, 10) < STEADY_DB)
+    ranks = np.arange(levels.size)
+    tenth_percentile = np.interp(0.1 * (levels.size - 1), ranks, np.sort(levels))
+    return bool(levels.max() - tenth_percentile < STEADY_DB)

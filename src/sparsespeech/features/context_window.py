@@ -30,9 +30,16 @@ def context_windows(frames: NDArray[Any], context: int, padding: float) -> NDArr
     normalised float frames.
     """
     count, width = frames.shape
-    if count == 0:
-        return np.zeros((0, (2 * context + 1) * width), dtype=frames.dtype)
     padded = np.full((count + 2 * context, width), padding, dtype=frames.dtype)
     padded[context : context + count] = frames
-    views = np.lib.stride_tricks.sliding_window_view(padded, 2 * context + 1, axis=0)
-    return np.ascontiguousarray(views.transpose(0, 2, 1)).reshape(count, -1)
+    return inner_windows(padded, context)
+
+
+def inner_windows(frames: NDArray[Any], context: int) -> NDArray[Any]:
+    """Windows [max(0, T - 2 N), (2 N + 1) F] of those frames [T, F] that have all neighbours."""
+    frames = np.ascontiguousarray(frames)
+    width, step = frames.shape[1], frames.itemsize
+    shape = (max(0, len(frames) - 2 * context), (2 * context + 1) * width)
+    # One window is a run of consecutive numbers in memory; the next begins one frame later.
+    views: NDArray[Any] = np.ndarray(shape, frames.dtype, frames, strides=(width * step, step))
+    return views.copy()

@@ -10,8 +10,9 @@ then a stream cut differently would give other features than the whole recording
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,6 +23,7 @@ from sparsespeech.errors import ModelFileError
 Float64Array = NDArray[np.float64]
 WindowName = Literal["hamming", "hann", "rectangular"]
 SMALLEST_POWER = 2.0**-52  # keeps the logarithm of digital silence finite
+_BLOCK_FRAMES = 50  # frames computed at once (1 s): their intermediate arrays fit the L2 cache
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,17 @@ class MfccConfig:
 class MfccExtractor:
     """Samples in, frames out; feed chunks of any size with ``accept``, end with ``finish``.
 
-    The frames of a stream are bit-identical to those of the whole recording.
+    The frames of a stream are bit-identical to those of the whole recording. Between calls fewer
+    than ``window_length`` samples are kept, however long the stream.
     """
 
     def __init__(self, config: MfccConfig) -> None:
-        """Build the tables for ``config``."""
+        """Start a recording; extractors of equal ``config`` share their tables."""
         self.config = config
-        self._front_end = _FrontEnd(config)
+        self._front_end = _front_end(config)
+        self._start_recording()
+
+    def _start_recording(self) -> None:
         self._pending: Float64Array = np.zeros(0)  # pre-emphasised samples not yet used up
         self._last_sample = 0.0
         self._accepted = 0
@@ -123,47 +129,86 @@ class MfccExtractor:
 
     def accept(self, samples: NDArray[np.floating[Any]]) -> Float64Array:
         """Frames float64[t, F] that are complete after these samples (float[n], +-1 full scale)."""
-        chunk = np.asarray(samples, dtype=np.float64)
-        if chunk.size:
-            emphasised = self._emphasise(chunk)
-            self._pending = np.concatenate((self._pending, emphasised))
-            self._accepted += chunk.size
-        config = self.config
-        ready = max(0, (self._pending.size - config.window_length) // config.stride + 1)
-        return self._emit(ready)
+        chunk = np.asarray(samples)
+        block = _BLOCK_FRAMES * self.config.stride
+        if chunk.size <= block:
+            return self._advance(chunk)
+        return np.concatenate(
+            [self._advance(chunk[start : start + block]) for start in range(0, chunk.size, block)]
+        )
 
     def finish(self) -> Float64Array:
         """The last frames float64[t, F], the tail padded with zeros; resets the extractor."""
-        remaining = self.config.frame_count(self._accepted) - self._emitted
-        needed = (remaining - 1) * self.config.stride + self.config.window_length
-        if remaining > 0:
-            padding = np.zeros(max(0, needed - self._pending.size))
-            self._pending = np.concatenate((self._pending, padding))
-        frames = self._emit(remaining)
-        self._pending = np.zeros(0)
-        self._last_sample, self._accepted, self._emitted = 0.0, 0, 0
-        return frames
+        return self.extract(np.zeros(0))
 
-    def _emphasise(self, chunk: Float64Array) -> Float64Array:
-        previous = np.concatenate(([self._last_sample], chunk[:-1]))
-        self._last_sample = float(chunk[-1])
-        return chunk - self.config.preemphasis * previous
+    def extract(self, samples: NDArray[np.floating[Any]]) -> Float64Array:
+        """``accept`` the last samples of a recording and ``finish``: frames [t, F]."""
+        chunk = np.asarray(samples)
+        block = _BLOCK_FRAMES * self.config.stride
+        last = max(0, chunk.size - 1) // block * block
+        parts = [self.accept(chunk[:last])] if last else []
+        parts.append(self._advance(chunk[last:], last=True))
+        self._start_recording()
+        return np.concatenate(parts)
 
-    def _emit(self, count: int) -> Float64Array:
-        if count <= 0:
-            return np.zeros((0, self.config.coefficients))
-        stride, length = self.config.stride, self.config.window_length
-        windows = np.lib.stride_tricks.sliding_window_view(self._pending, length)
-        frames = self._front_end.coefficients(windows[::stride][:count])
-        self._pending = self._pending[count * stride :]
+    def _advance(self, samples: NDArray[np.floating[Any]], *, last: bool = False) -> Float64Array:
+        """Frames [t, F] after at most a block of samples [n]; the ``last`` ones are padded."""
+        config, work = self.config, self._front_end.work
+        kept = self._pending.size
+        end = kept + samples.size
+        work.samples[:kept] = self._pending
+        if samples.size:
+            self._emphasise(samples, work.samples[kept:end])
+        if last:
+            count = config.frame_count(self._accepted) - self._emitted
+            work.samples[end:] = 0.0
+        else:
+            count = max(0, (end - config.window_length) // config.stride + 1)
+        frames = self._front_end.coefficients(count)
+        self._pending = work.samples[count * config.stride : end].copy()
         self._emitted += count
         return frames
+
+    def _emphasise(self, samples: NDArray[np.floating[Any]], emphasised: Float64Array) -> None:
+        """``emphasised[n] = samples[n] - preemphasis * samples[n - 1]`` in float64."""
+        factor = self.config.preemphasis
+        exact = self._front_end.work.exact[: samples.size]
+        exact[:] = samples
+        emphasised[0] = factor * self._last_sample
+        np.multiply(exact[:-1], factor, out=emphasised[1:])
+        np.subtract(exact, emphasised, out=emphasised)
+        self._last_sample = float(exact[-1])
+        self._accepted += samples.size
 
 
 def extract_mfcc(samples: NDArray[np.floating[Any]], config: MfccConfig) -> Float64Array:
     """Coefficients float64[T, F] of a whole recording (float[n], +-1 full scale)."""
-    extractor = MfccExtractor(config)
-    return np.concatenate((extractor.accept(samples), extractor.finish()))
+    return MfccExtractor(config).extract(samples)
+
+
+class _WorkArrays(threading.local):
+    """Arrays that hold one block while it is computed; each thread sees a set of its own.
+
+    They are kept because fresh arrays of this size may come from the kernel page by page, which
+    takes longer than the arithmetic. The last block of a recording has one frame more.
+    """
+
+    def __init__(self, config: MfccConfig, weights: int) -> None:
+        frames, bins = _BLOCK_FRAMES + 1, config.fft_length // 2 + 1
+        self.exact = np.empty(_BLOCK_FRAMES * config.stride)  # new samples in float64
+        self.samples = np.empty(_BLOCK_FRAMES * config.stride + config.window_length)
+        step = self.samples.itemsize
+        self.windows: Float64Array = np.ndarray(  # overlapping views of the samples
+            (frames, config.window_length),
+            buffer=self.samples,
+            strides=(config.stride * step, step),
+        )
+        self.padded = np.zeros((frames, config.fft_length))  # stays zero beyond the window
+        self.spectrum = np.empty((frames, bins), np.complex128)
+        self.power = np.empty((frames, bins))
+        self.square = np.empty((frames, bins))
+        self.weighted = np.empty((frames, weights))
+        self.products = np.empty((frames, config.coefficients, config.filters))
 
 
 class _FrontEnd:
@@ -179,31 +224,47 @@ class _FrontEnd:
             "rectangular": np.ones(length),
         }[config.window]
         self.cosine = cosine_transform(config)
-
-    @cached_property
-    def mel(self) -> tuple[NDArray[np.int64], Float64Array, NDArray[np.int64]]:
-        """Triangles as flat (bin, weight) lists with the start of each filter's list."""
-        bank = mel_filter_bank(self.config)
+        # Triangles as flat (bin, weight) lists with the start of each filter's list.
+        bank = mel_filter_bank(config)
         # A filter narrower than one bin would be empty and reduceat cannot sum nothing:
         # keep one bin of weight zero for it.
         supports = [np.flatnonzero(row) if row.any() else np.zeros(1, np.int64) for row in bank]
-        bins = np.concatenate(supports)
-        weights = np.concatenate([row[s] for row, s in zip(bank, supports, strict=True)])
-        starts = np.cumsum([0] + [support.size for support in supports[:-1]])
-        return bins, weights, starts
+        self.bins = np.concatenate(supports)
+        self.weights = np.concatenate([row[s] for row, s in zip(bank, supports, strict=True)])
+        self.starts = np.cumsum([0] + [support.size for support in supports[:-1]])
+        self.work = _WorkArrays(config, self.weights.size)
 
-    def coefficients(self, frames: Float64Array) -> Float64Array:
-        """MFCC [t, F] of pre-emphasised sample windows [t, window_length]."""
-        config = self.config
-        spectrum = np.fft.rfft(frames * self.window, n=config.fft_length, axis=-1)
-        power = (spectrum.real**2 + spectrum.imag**2) / config.fft_length  # [t, K]
-        bins, weights, starts = self.mel
-        energy = np.add.reduceat(power[:, bins] * weights, starts, axis=-1)  # [t, M]
+    def coefficients(self, count: int) -> Float64Array:
+        """MFCC [count, F] of the first ``count`` windows of ``work.samples``."""
+        config, work = self.config, self.work
+        frames = np.empty((count, config.coefficients))
+        if count == 0:
+            return frames
+        padded, spectrum = work.padded[:count], work.spectrum[:count]
+        power, square = work.power[:count], work.square[:count]  # [t, K]
+        weighted, products = work.weighted[:count], work.products[:count]
+
+        np.multiply(work.windows[:count], self.window, out=padded[:, : config.window_length])
+        np.fft.rfft(padded, axis=-1, out=spectrum)
+        np.square(spectrum.real, out=power)
+        np.square(spectrum.imag, out=square)
+        power += square
+        power /= config.fft_length
+        np.take(power, self.bins, axis=-1, out=weighted, mode="clip")  # "raise" makes a copy
+        weighted *= self.weights
+        energy = np.add.reduceat(weighted, self.starts, axis=-1)  # [t, M]
         logarithm = np.log(np.maximum(energy, SMALLEST_POWER))
-        result: Float64Array = (logarithm[:, None, :] * self.cosine).sum(axis=-1)  # [t, F]
+        np.multiply(logarithm[:, None, :], self.cosine, out=products)  # [t, F, M]
+        np.add.reduce(products, axis=-1, out=frames)
         if config.first_coefficient == "log_energy":
-            result[:, 0] = np.log(np.maximum(power.sum(axis=-1), SMALLEST_POWER))
-        return result
+            frames[:, 0] = np.log(np.maximum(power.sum(axis=-1), SMALLEST_POWER))
+        return frames
+
+
+@lru_cache(maxsize=16)
+def _front_end(config: MfccConfig) -> _FrontEnd:
+    """Tables of ``config``; to build them takes longer than the frames of a second."""
+    return _FrontEnd(config)
 
 
 def cosine_transform(config: MfccConfig) -> Float64Array:

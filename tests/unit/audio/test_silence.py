@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import statistics
 from importlib.resources import files
 from pathlib import Path
 
@@ -28,9 +29,28 @@ def test_levels_of_known_signals() -> None:
     assert slice_levels_dbfs(square, RATE) == pytest.approx([0.0] * 100)
     sine = np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)
     assert slice_levels_dbfs(sine, RATE) == pytest.approx([-3.0103] * 50, abs=1e-3)
-    constant = np.full(700, 0.7)  # an offset is no sound; 2 slices and a part
+    constant = np.full(700, 0.7, dtype=np.float32)  # an offset is no sound; 2 slices and a part
     assert slice_levels_dbfs(constant, RATE).shape == (3,)
     assert slice_levels_dbfs(constant, RATE).max() < -190
+
+
+@pytest.mark.parametrize("samples", [1, 319, 320, 16_000, 16_001, 40_100])
+def test_levels_are_standard_deviations_of_slices(samples: int) -> None:
+    recording = noise(0.1, 3.0)[:samples].astype(np.float32)
+    slices = np.split(recording, range(320, samples, 320))
+    expected = [20 * np.log10(max(statistics.pstdev(part.tolist()), 1e-10)) for part in slices]
+    np.testing.assert_allclose(slice_levels_dbfs(recording, RATE), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [25, 26, 31, 50, 101])
+def test_steady_means_within_3_db_of_the_tenth_percentile(count: int) -> None:
+    levels = np.random.default_rng(count).uniform(-20, -18, count)
+    levels[count // 2] = 0.0  # the loudest; how loud does not move the percentile
+    tone = np.sin(2 * np.pi * np.arange(320) / 32) * np.sqrt(2)
+    for margin_db in (-0.001, 0.001):
+        levels[count // 2] = np.percentile(levels, 10) + 3.0 + margin_db
+        samples = (10 ** (levels[:, np.newaxis] / 20) * tone).ravel()
+        assert holds_no_speech(samples, RATE) == (margin_db < 0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsespeech.features.context_window import context_windows, quantize_frames
+from sparsespeech.features.context_window import (
+    context_windows,
+    inner_windows,
+    quantize_frames,
+)
 from sparsespeech.model_file.model import InputQuantization
 
 
@@ -51,3 +55,10 @@ def test_windows_hold_neighbours_oldest_first(frames: int, context: int, width: 
             expected = values[time + offset] if inside else np.full(width, 77)
             start = (offset + context) * width
             np.testing.assert_array_equal(windows[time, start : start + width], expected)
+
+
+def test_inner_windows_are_those_without_padding() -> None:
+    frames = np.arange(40, dtype=np.uint8).reshape(20, 2)[::2]  # 10 frames, not contiguous
+    np.testing.assert_array_equal(inner_windows(frames, 3), context_windows(frames, 3, 99)[3:-3])
+    assert inner_windows(frames[:6], 3).shape == (0, 14)
+    assert inner_windows(frames[:0], 0).shape == (0, 2)

@@ -1,5 +1,7 @@
 """MFCC: third-party oracle, frame count, streaming identity, bad constants."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import python_speech_features
@@ -84,6 +86,38 @@ def test_a_stream_gives_the_bits_of_the_whole_recording(
     chunks = np.split(recording, sorted(min(cut, samples) for cut in cuts))
     parts = [extractor.accept(chunk) for chunk in chunks] + [extractor.finish()]
     np.testing.assert_array_equal(np.concatenate(parts), extract_mfcc(recording, CONFIG))
+
+
+@pytest.mark.parametrize("samples", [15999, 16000, 16001, 16080, 16081, 32000, 32001, 50000])
+def test_blocks_join_without_a_seam(samples: int) -> None:
+    recording = speech_like(samples)
+    extractor = MfccExtractor(CONFIG)
+    small = [extractor.accept(chunk) for chunk in np.split(recording, range(0, samples, 999))]
+    whole = np.concatenate((*small, extractor.finish()))
+    np.testing.assert_array_equal(extract_mfcc(recording, CONFIG), whole)
+    large = np.concatenate((extractor.accept(recording), extractor.finish()))
+    np.testing.assert_array_equal(large, whole)
+
+
+def test_interleaved_extractors_do_not_disturb_each_other() -> None:
+    recordings = [speech_like(9000, seed) for seed in (1, 2)]
+    extractors = [MfccExtractor(CONFIG) for _ in recordings]
+    frames: list[list[np.ndarray]] = [[], []]
+    for start in range(0, 9000, 500):
+        for number, extractor in enumerate(extractors):
+            frames[number].append(extractor.accept(recordings[number][start : start + 500]))
+    for number, extractor in enumerate(extractors):
+        joined = np.concatenate((*frames[number], extractor.finish()))
+        np.testing.assert_array_equal(joined, extract_mfcc(recordings[number], CONFIG))
+
+
+def test_threads_share_tables_but_no_work_arrays() -> None:
+    recordings = [speech_like(40_000 + 700 * seed, seed) for seed in range(4)]
+    expected = [extract_mfcc(recording, CONFIG) for recording in recordings]
+    with ThreadPoolExecutor(4) as pool:
+        frames = list(pool.map(lambda samples: extract_mfcc(samples, CONFIG), recordings * 25))
+    for number, got in enumerate(frames):
+        np.testing.assert_array_equal(got, expected[number % 4])
 
 
 def test_an_extractor_starts_anew_after_finish() -> None:

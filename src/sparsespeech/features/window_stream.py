@@ -1,0 +1,99 @@
+"""Audio chunks in, uint8 context windows out, while somebody is still speaking.
+
+Axes: n samples of a chunk, t windows that it completes, F coefficients of a frame, N context
+frames on each side, W = (2 N + 1) F inputs of a window (494).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsespeech.audio.samples import clip_samples, to_float32
+from sparsespeech.errors import AudioError, SessionFinishedError
+from sparsespeech.features.context_window import inner_windows, quantize_frames
+from sparsespeech.features.mfcc import MfccConfig, MfccExtractor
+from sparsespeech.model_file.model import InputQuantization
+
+Windows = NDArray[np.uint8]
+_SOURCE = "samples of the stream"
+
+
+class WindowStream:
+    """The windows of one recording, in chunks; joined they are those of the whole recording.
+
+    A window needs its N later frames, so the stream looks ahead by N strides (180 ms for 9 frames
+    of 20 ms) and by the rest of the last frame. Between calls it keeps fewer than
+    ``window_length`` samples and at most 2 N quantised frames (under 4 kB in all), however long the
+    recording. A chunk that is refused changes nothing: the stream takes the next one.
+    """
+
+    def __init__(self, config: MfccConfig, quantization: InputQuantization) -> None:
+        """Start a recording at ``config.sample_rate_hz``; one object serves one recording."""
+        self.config = config
+        self.clipped_samples = 0  # samples beyond +-1 so far
+        self._quantization = quantization
+        self._extractor = MfccExtractor(config)
+        self._accepted = 0
+        self._finished = False
+        # Frames that later windows still need; before the first one lies zero (rule R12).
+        self._recent: NDArray[np.uint8] = self._padding()
+
+    def accept(self, samples: NDArray[Any]) -> Windows:
+        """Windows uint8[t, W] that are complete after ``samples`` [n], t >= 0.
+
+        ``samples`` are mono, floating with full scale +-1 or int16, and keep the rules of files
+        (:mod:`sparsespeech.audio.samples`); n may be 0. Raises AudioError for another type or
+        shape, NaN or infinity, SessionFinishedError after :meth:`finish`.
+        """
+        self._check_unfinished()
+        given = np.asarray(samples)
+        chunk = to_float32(given, source=_SOURCE)
+        if chunk.ndim != 1:
+            raise AudioError(
+                f"{_SOURCE} have shape {given.shape}, expected [samples] of one channel; mix the "
+                "channels to one first"
+            )
+        self.clipped_samples += clip_samples(
+            chunk,
+            source=_SOURCE,
+            first_frame=self._accepted,
+            sample_rate_hz=self.config.sample_rate_hz,
+        )
+        self._accepted += chunk.size
+        return self._advance(self._quantized(self._extractor.accept(chunk)))
+
+    def finish(self) -> Windows:
+        """The last windows uint8[t, W]; no samples at all give none.
+
+        Raises SessionFinishedError the second time.
+        """
+        self._check_unfinished()
+        self._finished = True
+        frames = self._quantized(self._extractor.finish())
+        return self._advance(np.concatenate((frames, self._padding())))
+
+    def _padding(self) -> NDArray[np.uint8]:
+        """The N frames uint8[N, F] beyond an end of the recording."""
+        shape = (self.config.context, self.config.coefficients)
+        return np.full(shape, self._quantization.zero_point, dtype=np.uint8)
+
+    def _quantized(self, frames: NDArray[np.float64]) -> NDArray[np.uint8]:
+        return quantize_frames(frames, self._quantization)
+
+    def _advance(self, frames: NDArray[np.uint8]) -> Windows:
+        """Windows that ``frames`` [t, F] complete; their frames are kept as far as needed."""
+        known = np.concatenate((self._recent, frames))
+        windows: Windows = inner_windows(known, self.config.context)
+        self._recent = known[len(windows) :].copy()
+        return windows
+
+    def _check_unfinished(self) -> None:
+        if self._finished:
+            raise SessionFinishedError(
+                f"the stream was finished after {self._accepted} samples "
+                f"({self._accepted / self.config.sample_rate_hz:.3f} s) and takes no more; start "
+                "a new stream for the next recording"
+            )
