@@ -1,0 +1,264 @@
+#include "sparsespeech/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <stdexcept>
+#include <utility>
+#include <variant>
+
+#include "feed_forward_layer.h"
+#include "lstm_layer.h"
+#include "sparsespeech/instruction_sets.h"
+#include "sparsespeech/kernels.h"
+#include "sparsespeech/thread_pool.h"
+
+namespace sparsespeech {
+namespace {
+
+// From so many utterances on, a step of all together is faster than one after the other: a tile
+// product costs as much as about this many vector products.
+constexpr std::size_t kTogetherFrom = 12;
+
+const Kernels& kernels_of(const std::string& name) {
+  const std::vector<std::string> usable = instruction_sets();
+  if (std::find(usable.begin(), usable.end(), name) == usable.end()) {
+    throw std::invalid_argument("the instruction set " + name + " is not usable here");
+  }
+#if defined(__x86_64__)
+  if (name == "avx2") return avx2_kernels();
+  if (name == "avx512") return avx512_kernels();
+  if (name == "amx") return amx_kernels();
+#endif
+  return scalar_kernels();
+}
+
+// Densities from which a dense kernel is faster than skipping the zeros (`bench density`).
+struct BreakEven {
+  double product, tile;
+};
+
+BreakEven break_even(const std::string& instruction_set) {
+  if (instruction_set == "avx512" || instruction_set == "amx") return {0.55, 0.35};
+  return {0.6, 0.6};
+}
+
+Packing packing_of(const EngineOptions& options) {
+  const BreakEven measured = break_even(options.instruction_set);
+  return {.kernels = kernels_of(options.instruction_set),
+          .dense_product_from = options.dense_from.value_or(measured.product),
+          .dense_tile_from = options.dense_from.value_or(measured.tile),
+          .sweep_shape = options.sweep_shape.value_or(SweepShape{}),
+          .choose_sweep_shape = !options.sweep_shape.has_value()};
+}
+
+using PackedLayer = std::variant<LinearLayer, LstmLayer, OutputLayer>;
+
+std::size_t inputs_of(const LayerModel& layer) {
+  if (const auto* lstm = std::get_if<LstmModel>(&layer))
+    return lstm->directions.at(0).input.columns;
+  if (const auto* linear = std::get_if<LinearModel>(&layer)) return linear->weights.columns;
+  return std::get<OutputModel>(layer).weights.columns;
+}
+
+std::size_t parts_of(const LstmModel& model, std::size_t threads) {
+  return model.directions.size() == 2 ? std::max<std::size_t>(threads / 2, 1) : threads;
+}
+
+PackedLayer pack_layer(const LayerModel& layer, const SigmoidTable& table, const Packing& packing,
+                       std::size_t threads) {
+  if (const auto* lstm = std::get_if<LstmModel>(&layer)) {
+    return LstmLayer(*lstm, table, packing, parts_of(*lstm, threads));
+  }
+  if (const auto* linear = std::get_if<LinearModel>(&layer)) return LinearLayer(*linear, packing);
+  return OutputLayer(std::get<OutputModel>(layer), packing);
+}
+
+const std::string& name_of(const LayerModel& layer) {
+  return std::visit([](const auto& model) -> const std::string& { return model.name; }, layer);
+}
+
+// Where each input's frames stand among the frames of a run.
+struct Layout {
+  std::vector<FrameRange> ranges;
+  std::size_t frames = 0;
+  bool together = false;
+};
+
+Layout lay_out(std::span<const EngineInput> inputs) {
+  Layout layout;
+  layout.together = inputs.size() >= kTogetherFrom;
+  for (const EngineInput& input : inputs) {
+    if (!layout.together) layout.frames = round_up(layout.frames, kTileColumns);
+    layout.ranges.push_back({.first = layout.frames, .count = input.frames});
+    layout.frames += input.frames;
+  }
+  return layout;
+}
+
+}  // namespace
+
+struct Engine::Parts {
+  Parts(const IntegerModel& model, const EngineOptions& options)
+      : kernels(kernels_of(options.instruction_set)),
+        instruction_set(options.instruction_set),
+        pool(options.threads) {
+    const Packing packing = packing_of(options);
+    for (const LayerModel& layer : model.layers) {
+      layers.push_back(pack_layer(layer, model.sigmoid, packing, options.threads));
+      names.push_back(name_of(layer));
+    }
+    inputs = inputs_of(model.layers.front());
+    activations.resize(layers.size());
+  }
+
+  void fill_windows(std::span<const EngineInput> run_inputs, const Layout& layout);
+  void run_layer(std::size_t layer, std::span<const EngineInput> run_inputs, Layout& layout);
+  void write_logits(std::span<const EngineInput> run_inputs, const Layout& layout) const;
+
+  const Kernels& kernels;
+  std::string instruction_set;
+  std::vector<PackedLayer> layers;
+  std::vector<std::string> names;
+  std::size_t inputs = 0;
+  ThreadPool pool;
+  std::vector<Tiles> activations;  // the input of each layer
+  std::vector<std::int64_t> logits;
+};
+
+void Engine::Parts::fill_windows(std::span<const EngineInput> run_inputs, const Layout& layout) {
+  Tiles& tiles = activations[0];
+  tiles.reshape(layout.frames, inputs);
+  std::vector<const std::uint8_t*> window(round_up(layout.frames, kTileColumns), nullptr);
+  for (std::size_t i = 0; i < run_inputs.size(); ++i) {
+    for (std::size_t t = 0; t < run_inputs[i].frames; ++t) {
+      window[layout.ranges[i].first + t] = run_inputs[i].windows.data() + t * inputs;
+    }
+  }
+  // Frames between two utterances repeat some window: their results are never read.
+  const auto some = std::find_if(window.begin(), window.end(), [](auto* x) { return x; });
+  std::replace(window.begin(), window.end(), static_cast<const std::uint8_t*>(nullptr), *some);
+  WorkCounter counter;
+  pool.run([&](std::size_t) {
+    for (std::size_t tile = counter.next(); tile < tiles.tiles(); tile = counter.next()) {
+      kernels.fill_tile(window.data() + tile * kTileColumns, tiles.columns(tile), inputs,
+                        tiles.tile(tile));
+    }
+  });
+}
+
+void Engine::Parts::run_layer(std::size_t layer, std::span<const EngineInput> run_inputs,
+                              Layout& layout) {
+  const Tiles& input = activations[layer];
+  if (auto* linear = std::get_if<LinearLayer>(&layers[layer])) {
+    linear->run(input, kernels, pool, activations[layer + 1]);
+  } else if (auto* lstm = std::get_if<LstmLayer>(&layers[layer])) {
+    const auto before = static_cast<std::size_t>(
+        std::count_if(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(layer),
+                      [](const auto& other) { return std::holds_alternative<LstmLayer>(other); }));
+    for (std::size_t i = 0; i < run_inputs.size(); ++i) {
+      EngineState* state = run_inputs[i].state;
+      layout.ranges[i].state = state == nullptr ? nullptr : &state->layers[before];
+    }
+    Tiles& output = activations[layer + 1];
+    if (layout.together) {
+      lstm->run_together(input, layout.ranges, kernels, pool, output);
+    } else {
+      lstm->run_each(input, layout.ranges, kernels, pool, output);
+    }
+  } else {
+    const OutputLayer& output = std::get<OutputLayer>(layers[layer]);
+    logits.resize(layout.frames * output.labels());
+    output.run(input, kernels, pool, logits.data());
+  }
+}
+
+void Engine::Parts::write_logits(std::span<const EngineInput> run_inputs,
+                                 const Layout& layout) const {
+  const std::size_t labels = std::get<OutputLayer>(layers.back()).labels();
+  for (std::size_t i = 0; i < run_inputs.size(); ++i) {
+    const std::int64_t* first = logits.data() + layout.ranges[i].first * labels;
+    std::copy_n(first, run_inputs[i].frames * labels, run_inputs[i].logits.data());
+  }
+}
+
+Engine::Engine(const IntegerModel& model, const EngineOptions& options) {
+  if (options.threads == 0) throw std::invalid_argument("an engine needs at least one thread");
+  if (model.layers.empty() || !std::holds_alternative<OutputModel>(model.layers.back())) {
+    throw std::invalid_argument("the last layer of a model must be its output layer");
+  }
+  parts_ = std::make_unique<Parts>(model, options);
+}
+
+Engine::~Engine() = default;
+
+std::vector<double> Engine::run(std::span<const EngineInput> inputs) {
+  Parts& parts = *parts_;
+  for (const EngineInput& input : inputs) {
+    if (input.windows.size() != input.frames * parts.inputs ||
+        input.logits.size() != input.frames * labels()) {
+      throw std::invalid_argument("windows or logits have the wrong size");
+    }
+    if (input.state != nullptr) {
+      const EngineState expected = initial_state();
+      if (input.state->layers.size() != expected.layers.size()) {
+        throw std::invalid_argument("a state does not belong to this model");
+      }
+    }
+  }
+  std::vector<double> seconds(parts.layers.size(), 0.0);
+  Layout layout = lay_out(inputs);
+  if (layout.frames == 0) return seconds;
+  auto last = std::chrono::steady_clock::now();
+  parts.fill_windows(inputs, layout);
+  for (std::size_t layer = 0; layer < parts.layers.size(); ++layer) {
+    parts.run_layer(layer, inputs, layout);
+    const auto now = std::chrono::steady_clock::now();
+    seconds[layer] = std::chrono::duration<double>(now - last).count();
+    last = now;
+  }
+  parts.write_logits(inputs, layout);
+  return seconds;
+}
+
+EngineState Engine::initial_state() const {
+  EngineState state;
+  for (const PackedLayer& layer : parts_->layers) {
+    if (const auto* lstm = std::get_if<LstmLayer>(&layer)) {
+      if (lstm->bidirectional()) {
+        throw std::invalid_argument("a bidirectional model has no state between two frames");
+      }
+      state.layers.push_back(lstm->initial_state());
+    }
+  }
+  return state;
+}
+
+std::size_t Engine::inputs() const { return parts_->inputs; }
+std::size_t Engine::labels() const { return std::get<OutputLayer>(parts_->layers.back()).labels(); }
+std::size_t Engine::threads() const { return parts_->pool.threads(); }
+const std::string& Engine::instruction_set() const { return parts_->instruction_set; }
+std::vector<std::string> Engine::layer_names() const { return parts_->names; }
+
+std::size_t Engine::packed_bytes() const {
+  std::size_t sum = 0;
+  for (const PackedLayer& layer : parts_->layers) {
+    sum += std::visit([](const auto& packed) { return packed.bytes(); }, layer);
+  }
+  return sum;
+}
+
+std::vector<MatrixReport> Engine::matrices() const {
+  std::vector<MatrixReport> reports;
+  for (const PackedLayer& layer : parts_->layers) {
+    if (const auto* lstm = std::get_if<LstmLayer>(&layer)) {
+      for (const MatrixReport& report : lstm->reports()) reports.push_back(report);
+    } else if (const auto* linear = std::get_if<LinearLayer>(&layer)) {
+      reports.push_back(linear->report());
+    } else {
+      reports.push_back(std::get<OutputLayer>(layer).report());
+    }
+  }
+  return reports;
+}
+
+}  // namespace sparsespeech

@@ -1,0 +1,56 @@
+#include "lstm_workspace.h"
+
+#include <algorithm>
+
+namespace sparsespeech {
+namespace {
+
+void reserve_direction(DirectionBuffers& buffers, const LstmDirection& direction,
+                       std::size_t input_values, bool together) {
+  const std::size_t utterances = together ? kTileColumns : 1;
+  const bool projected = direction.parts[0].projection.has_value();
+  grow(buffers.stored, kTileColumns * direction.slots);
+  grow(buffers.cell, utterances * direction.cells);
+  grow(buffers.first, utterances * direction.outputs);
+  if (projected) grow(buffers.unprojected, utterances * direction.cells);
+  if (!together) return;
+  grow(buffers.input_tile, kTileColumns * tile_values(input_values));
+  grow(buffers.output_tile, kTileColumns * tile_values(direction.outputs));
+  if (projected) grow(buffers.unprojected_tile, kTileColumns * tile_values(direction.cells));
+}
+
+void reserve_thread(ThreadBuffers& buffers, const LstmDirection& direction, bool together) {
+  for (const LstmPart& part : direction.parts) {
+    grow(buffers.loaded, part.recurrent.loaded_bytes());
+    grow(buffers.acc, (together ? kTileColumns : 1) * part.slots());
+    grow(buffers.sums, part.sums_size());
+    if (part.projection) {
+      grow(buffers.loaded_cell, part.projection->weights.loaded_bytes());
+      grow(buffers.acc, part.projection->weights.slots());
+      grow(buffers.block, kRowsOfBlock * kTileColumns);
+    }
+  }
+}
+
+}  // namespace
+
+void LstmWorkspace::reserve(const std::vector<LstmDirection>& layer, std::size_t thread_count,
+                            std::size_t frames, std::size_t input_values, bool together) {
+  directions.resize(layer.size());
+  threads.resize(thread_count);
+  for (std::size_t d = 0; d < layer.size(); ++d) {
+    reserve_direction(directions[d], layer[d], input_values, together);
+    for (ThreadBuffers& thread : threads) reserve_thread(thread, layer[d], together);
+  }
+  grow(outputs, frames * layer.size() * layer[0].outputs);
+  if (together) grow(inputs, frames * input_values);
+}
+
+std::size_t LstmWorkspace::bytes() const {
+  std::size_t sum = inputs.bytes() + outputs.bytes();
+  for (const DirectionBuffers& direction : directions) sum += direction.bytes();
+  for (const ThreadBuffers& thread : threads) sum += thread.bytes();
+  return sum;
+}
+
+}  // namespace sparsespeech

@@ -1,0 +1,61 @@
+// The buffers of an LSTM layer's run. They only grow, so that the second utterance finds them.
+
+#ifndef SPARSESPEECH_ENGINE_LSTM_WORKSPACE_H_
+#define SPARSESPEECH_ENGINE_LSTM_WORKSPACE_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "lstm_layer.h"
+
+namespace sparsespeech {
+
+// Makes room for `size` elements; their contents are undefined.
+template <typename T>
+void grow(AlignedBuffer<T>& buffer, std::size_t size) {
+  if (size > buffer.size()) buffer = AlignedBuffer<T>(size);
+}
+
+// Shared by the threads of one direction's team. N is 1 or 64 utterances.
+struct DirectionBuffers {
+  AlignedBuffer<std::int16_t> stored;            // [64 frames or utterances][S], R5's xp
+  AlignedBuffer<std::int16_t> cell;              // [N][H]
+  AlignedBuffer<std::uint8_t> first;             // [N][F], the output before the first frame
+  AlignedBuffer<std::uint8_t> unprojected;       // [N][H], h before a projection
+  AlignedBuffer<std::uint8_t> input_tile;        // [tile_values(C)][64]
+  AlignedBuffer<std::uint8_t> output_tile;       // [tile_values(F)][64]
+  AlignedBuffer<std::uint8_t> unprojected_tile;  // [tile_values(H)][64]
+
+  std::size_t bytes() const {
+    return stored.bytes() + cell.bytes() + first.bytes() + unprojected.bytes() +
+           input_tile.bytes() + output_tile.bytes() + unprojected_tile.bytes();
+  }
+};
+
+// Of one thread.
+struct ThreadBuffers {
+  AlignedBuffer<std::uint8_t> loaded;       // one vector, as RecurrentMatrix::load makes it
+  AlignedBuffer<std::uint8_t> loaded_cell;  // the same before a projection
+  AlignedBuffer<std::int32_t> acc;          // [1 or 64][slots of a part]
+  AlignedBuffer<std::int32_t> sums;         // [4][units of a part], and the empty slots
+  AlignedBuffer<std::uint8_t> block;        // [32][64], projected outputs of a row block
+
+  std::size_t bytes() const {
+    return loaded.bytes() + loaded_cell.bytes() + acc.bytes() + sums.bytes() + block.bytes();
+  }
+};
+
+struct LstmWorkspace {
+  std::vector<DirectionBuffers> directions;
+  std::vector<ThreadBuffers> threads;
+  AlignedBuffer<std::uint8_t> inputs;   // [T][C], frames as vectors
+  AlignedBuffer<std::uint8_t> outputs;  // [T][directions * F]
+
+  void reserve(const std::vector<LstmDirection>& layer, std::size_t thread_count,
+               std::size_t frames, std::size_t input_values, bool together);
+  std::size_t bytes() const;
+};
+
+}  // namespace sparsespeech
+
+#endif  // SPARSESPEECH_ENGINE_LSTM_WORKSPACE_H_
