@@ -175,7 +175,10 @@ nb::list matrix_report(const PythonEngine& python) {
 }  // namespace sparsespeech
 
 void bind_engine(nb::module_& module) {
-  using namespace sparsespeech;
+  using sparsespeech::Array;
+  using sparsespeech::EngineState;
+  using sparsespeech::matrix_report;
+  using sparsespeech::PythonEngine;
   nb::module_ engine = module.def_submodule("engine", "The CPU engine.");
   nb::class_<EngineState>(engine, "State", "What a unidirectional model keeps between two frames.")
       .def_prop_ro("bytes", &EngineState::bytes);

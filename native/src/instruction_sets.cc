@@ -5,6 +5,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace sparsespeech {
@@ -39,6 +43,26 @@ std::uint64_t saved_registers() {
   return (static_cast<std::uint64_t>(high) << 32) | low;
 }
 
+// Asks the operating system for the tile registers, for the whole process, and reads back whether
+// it gave them: Linux lets nobody use them unasked. No other system has been tried.
+bool request_tiles() {
+#if defined(__linux__)
+  constexpr long kGetPermission = 0x1022, kRequestPermission = 0x1023;  // of arch_prctl
+  constexpr int kTileData = 18;                                         // as in XCR0
+  if (syscall(SYS_arch_prctl, kRequestPermission, long{kTileData}) != 0) return false;
+  std::uint64_t permitted = 0;
+  if (syscall(SYS_arch_prctl, kGetPermission, &permitted) != 0) return false;
+  return has(permitted, {kTileData});
+#else
+  return false;
+#endif
+}
+
+bool tiles_permitted() {
+  static const bool permitted = request_tiles();
+  return permitted;
+}
+
 }  // namespace
 #endif
 
@@ -60,8 +84,9 @@ std::vector<std::string> instruction_sets() {
   if (!zmm_saved || !avx512) return levels;
   levels.emplace_back("avx512");
 
-  const bool tiles_saved = has(saved, {17, 18});  // tile configuration and data
-  if (tiles_saved && has(extended.edx, {24, 25})) levels.emplace_back("amx");  // TILE, INT8
+  const bool tiles_saved = has(saved, {17, 18});   // tile configuration and data
+  const bool tiles = has(extended.edx, {24, 25});  // TILE, INT8
+  if (tiles_saved && tiles && tiles_permitted()) levels.emplace_back("amx");
 #endif
   return levels;
 }

@@ -26,6 +26,9 @@ class ThreadPool {
 
   std::size_t threads() const { return workers_.size() + 1; }
 
+  // Throws std::runtime_error in a child process made by fork, which has none of the threads.
+  void check_process() const;
+
   // Calls work(thread) once on each thread, 0 <= thread < threads(), and waits for all. `work`
   // must not throw.
   template <typename Work>
@@ -46,6 +49,7 @@ class ThreadPool {
   void wait_for_work(std::size_t thread);
   std::uint64_t next_round(std::uint64_t seen);
 
+  const long process_;
   std::vector<std::thread> workers_;
   Function function_;
   std::atomic<std::uint64_t> round_{0};  // counts the calls of run

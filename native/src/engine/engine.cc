@@ -8,6 +8,8 @@
 
 #include "feed_forward_layer.h"
 #include "lstm_layer.h"
+#include "model_check.h"
+#include "sparsespeech/amx_agreement.h"
 #include "sparsespeech/instruction_sets.h"
 #include "sparsespeech/kernels.h"
 #include "sparsespeech/thread_pool.h"
@@ -27,7 +29,8 @@ const Kernels& kernels_of(const std::string& name) {
 #if defined(__x86_64__)
   if (name == "avx2") return avx2_kernels();
   if (name == "avx512") return avx512_kernels();
-  if (name == "amx") return amx_kernels();
+  // Only where its products agree with those of AVX-512: the tile unit is the rarest of all.
+  if (name == "amx") return amx_agrees_with_avx512() ? amx_kernels() : avx512_kernels();
 #endif
   return scalar_kernels();
 }
@@ -53,13 +56,6 @@ Packing packing_of(const EngineOptions& options) {
 
 using PackedLayer = std::variant<LinearLayer, LstmLayer, OutputLayer>;
 
-std::size_t inputs_of(const LayerModel& layer) {
-  if (const auto* lstm = std::get_if<LstmModel>(&layer))
-    return lstm->directions.at(0).input.columns;
-  if (const auto* linear = std::get_if<LinearModel>(&layer)) return linear->weights.columns;
-  return std::get<OutputModel>(layer).weights.columns;
-}
-
 std::size_t parts_of(const LstmModel& model, std::size_t threads) {
   return model.directions.size() == 2 ? std::max<std::size_t>(threads / 2, 1) : threads;
 }
@@ -80,9 +76,17 @@ const std::string& name_of(const LayerModel& layer) {
 // Where each input's frames stand among the frames of a run.
 struct Layout {
   std::vector<FrameRange> ranges;
+  std::vector<std::optional<EngineState>> states;  // copies: a failed run leaves the states alone
   std::size_t frames = 0;
   bool together = false;
 };
+
+bool same_sizes(const EngineState& a, const EngineState& b) {
+  return std::equal(a.layers.begin(), a.layers.end(), b.layers.begin(), b.layers.end(),
+                    [](const LstmState& x, const LstmState& y) {
+                      return x.cell.size() == y.cell.size() && x.output.size() == y.output.size();
+                    });
+}
 
 Layout lay_out(std::span<const EngineInput> inputs) {
   Layout layout;
@@ -91,6 +95,8 @@ Layout lay_out(std::span<const EngineInput> inputs) {
     if (!layout.together) layout.frames = round_up(layout.frames, kTileColumns);
     layout.ranges.push_back({.first = layout.frames, .count = input.frames});
     layout.frames += input.frames;
+    layout.states.emplace_back();
+    if (input.state != nullptr) layout.states.back() = *input.state;
   }
   return layout;
 }
@@ -112,7 +118,7 @@ struct Engine::Parts {
   }
 
   void fill_windows(std::span<const EngineInput> run_inputs, const Layout& layout);
-  void run_layer(std::size_t layer, std::span<const EngineInput> run_inputs, Layout& layout);
+  void run_layer(std::size_t layer, Layout& layout);
   void write_logits(std::span<const EngineInput> run_inputs, const Layout& layout) const;
 
   const Kernels& kernels;
@@ -146,8 +152,7 @@ void Engine::Parts::fill_windows(std::span<const EngineInput> run_inputs, const 
   });
 }
 
-void Engine::Parts::run_layer(std::size_t layer, std::span<const EngineInput> run_inputs,
-                              Layout& layout) {
+void Engine::Parts::run_layer(std::size_t layer, Layout& layout) {
   const Tiles& input = activations[layer];
   if (auto* linear = std::get_if<LinearLayer>(&layers[layer])) {
     linear->run(input, kernels, pool, activations[layer + 1]);
@@ -155,9 +160,9 @@ void Engine::Parts::run_layer(std::size_t layer, std::span<const EngineInput> ru
     const auto before = static_cast<std::size_t>(
         std::count_if(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(layer),
                       [](const auto& other) { return std::holds_alternative<LstmLayer>(other); }));
-    for (std::size_t i = 0; i < run_inputs.size(); ++i) {
-      EngineState* state = run_inputs[i].state;
-      layout.ranges[i].state = state == nullptr ? nullptr : &state->layers[before];
+    for (std::size_t i = 0; i < layout.ranges.size(); ++i) {
+      std::optional<EngineState>& state = layout.states[i];
+      layout.ranges[i].state = state ? &state->layers[before] : nullptr;
     }
     Tiles& output = activations[layer + 1];
     if (layout.together) {
@@ -183,9 +188,7 @@ void Engine::Parts::write_logits(std::span<const EngineInput> run_inputs,
 
 Engine::Engine(const IntegerModel& model, const EngineOptions& options) {
   if (options.threads == 0) throw std::invalid_argument("an engine needs at least one thread");
-  if (model.layers.empty() || !std::holds_alternative<OutputModel>(model.layers.back())) {
-    throw std::invalid_argument("the last layer of a model must be its output layer");
-  }
+  check_model(model);
   parts_ = std::make_unique<Parts>(model, options);
 }
 
@@ -193,16 +196,14 @@ Engine::~Engine() = default;
 
 std::vector<double> Engine::run(std::span<const EngineInput> inputs) {
   Parts& parts = *parts_;
+  parts.pool.check_process();
   for (const EngineInput& input : inputs) {
     if (input.windows.size() != input.frames * parts.inputs ||
         input.logits.size() != input.frames * labels()) {
       throw std::invalid_argument("windows or logits have the wrong size");
     }
-    if (input.state != nullptr) {
-      const EngineState expected = initial_state();
-      if (input.state->layers.size() != expected.layers.size()) {
-        throw std::invalid_argument("a state does not belong to this model");
-      }
+    if (input.state != nullptr && !same_sizes(*input.state, initial_state())) {
+      throw std::invalid_argument("a state does not belong to this model");
     }
   }
   std::vector<double> seconds(parts.layers.size(), 0.0);
@@ -211,12 +212,15 @@ std::vector<double> Engine::run(std::span<const EngineInput> inputs) {
   auto last = std::chrono::steady_clock::now();
   parts.fill_windows(inputs, layout);
   for (std::size_t layer = 0; layer < parts.layers.size(); ++layer) {
-    parts.run_layer(layer, inputs, layout);
+    parts.run_layer(layer, layout);
     const auto now = std::chrono::steady_clock::now();
     seconds[layer] = std::chrono::duration<double>(now - last).count();
     last = now;
   }
   parts.write_logits(inputs, layout);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (layout.states[i]) *inputs[i].state = std::move(*layout.states[i]);
+  }
   return seconds;
 }
 

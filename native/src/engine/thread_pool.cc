@@ -1,5 +1,9 @@
 #include "sparsespeech/thread_pool.h"
 
+#include <unistd.h>
+
+#include <stdexcept>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -20,7 +24,7 @@ void pause() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(std::size_t threads) {
+ThreadPool::ThreadPool(std::size_t threads) : process_(getpid()) {
   for (std::size_t thread = 1; thread < threads; ++thread) {
     workers_.emplace_back([this, thread] { wait_for_work(thread); });
   }
@@ -34,6 +38,12 @@ ThreadPool::~ThreadPool() {
   }
   awake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::check_process() const {
+  if (!workers_.empty() && getpid() != process_) {
+    throw std::runtime_error("the engine was made before a fork; make one in the child process");
+  }
 }
 
 void ThreadPool::run_function(Function function) {
