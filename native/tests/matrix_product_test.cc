@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernel_test.h"
+#include "plain_arithmetic.h"
 #include "plain_matrix.h"
 
 namespace sparsespeech {
@@ -57,6 +58,32 @@ void check_vector(const Kernels& kernels, PlainMatrix& matrix, const Slots& slot
   }
 }
 
+// The sums of a sweep, by themselves and in one with gate_sums.
+void check_swept(const Kernels& kernels, const SweepMatrix& sweep, SweepOrder order,
+                 const std::uint8_t* copies, const std::vector<std::int32_t>& expected,
+                 const std::string& what) {
+  ExactBuffer<std::int32_t> acc(sweep.slots, -1);
+  kernels.sweep_product(sweep, order, copies, acc.data());
+  expect_equal(kernels, what, acc.span(), expected);
+
+  // R5 with M = 2^15 and s = 16: half the accumulator, half up. Destinations run backwards.
+  constexpr std::int32_t kMultiplier = 1 << 15, kShift = 16;
+  std::vector<std::int16_t> stored;
+  std::vector<std::uint16_t> destination;
+  std::vector<std::int32_t> expected_sums(sweep.slots);
+  for (std::size_t slot = 0; slot < sweep.slots; ++slot) {
+    const std::size_t place = sweep.slots - 1 - slot;
+    stored.push_back(static_cast<std::int16_t>(slot * 977));
+    destination.push_back(static_cast<std::uint16_t>(place));
+    expected_sums[place] = static_cast<std::int32_t>(
+        stored[slot] + plain::rescaled(expected[slot], kMultiplier, kShift));
+  }
+  ExactBuffer<std::int32_t> sums(sweep.slots, -1);
+  kernels.sweep_gate_sums(sweep, order, copies, stored.data(), {&kMultiplier, &kShift, 0},
+                          destination.data(), sums.data());
+  expect_equal(kernels, what + " with gate sums", sums.span(), expected_sums);
+}
+
 void check_sweep(const Kernels& kernels, PlainMatrix& matrix, const PlainInput& input,
                  Random& random) {
   if (kernels.sweep_product == nullptr) return;
@@ -67,11 +94,9 @@ void check_sweep(const Kernels& kernels, PlainMatrix& matrix, const PlainInput& 
       const Slots slots = shuffled_rows(matrix.rows(), kLanes * groups, random);
       const SweepMatrix sweep = pack_sweep(matrix.compressed(), slots, {window, groups});
       const std::vector<std::int32_t> expected = matrix.product(slots, input);
-      for (const auto& [first, last] : ranges(slots.size(), sweep.bundle_slots())) {
-        ExactBuffer<std::int32_t> acc(last - first, -1);
-        kernels.sweep_product(sweep, first, last, copies.data(), acc.data());
-        expect_equal(kernels, description("sweep_product", matrix, first, last), acc.span(),
-                     part(expected, first, last));
+      for (const SweepOrder order : {SweepOrder::kForward, SweepOrder::kBackward}) {
+        check_swept(kernels, sweep, order, copies.data(), expected,
+                    description("sweep_product", matrix, 0, slots.size()));
       }
     }
   }

@@ -49,6 +49,12 @@ class AlignedBuffer {
   std::size_t size_ = 0;
 };
 
+// Makes room for `size` elements; the contents are undefined afterwards.
+template <typename T>
+void grow(AlignedBuffer<T>& buffer, std::size_t size) {
+  if (size > buffer.size()) buffer = AlignedBuffer<T>(size);
+}
+
 constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }

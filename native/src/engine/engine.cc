@@ -21,6 +21,11 @@ namespace {
 // product costs as much as about this many vector products.
 constexpr std::size_t kTogetherFrom = 12;
 
+// Up to so many frames in all, vector products are faster than a tile product that is mostly
+// empty; with kernels that sweep, and with others.
+constexpr std::size_t kFewSweptFrames = 16;
+constexpr std::size_t kFewFrames = 4;
+
 const Kernels& kernels_of(const std::string& name) {
   const std::vector<std::string> usable = instruction_sets();
   if (std::find(usable.begin(), usable.end(), name) == usable.end()) {
@@ -65,20 +70,29 @@ PackedLayer pack_layer(const LayerModel& layer, const SigmoidTable& table, const
   if (const auto* lstm = std::get_if<LstmModel>(&layer)) {
     return LstmLayer(*lstm, table, packing, parts_of(*lstm, threads));
   }
-  if (const auto* linear = std::get_if<LinearModel>(&layer)) return LinearLayer(*linear, packing);
-  return OutputLayer(std::get<OutputModel>(layer), packing);
+  if (const auto* linear = std::get_if<LinearModel>(&layer)) {
+    return LinearLayer(*linear, packing, threads);
+  }
+  return OutputLayer(std::get<OutputModel>(layer), packing, threads);
 }
 
 const std::string& name_of(const LayerModel& layer) {
   return std::visit([](const auto& model) -> const std::string& { return model.name; }, layer);
 }
 
+// How a run goes through the layers.
+enum class Mode {
+  kVectors,   // few frames: one after the other, each matrix meets a vector
+  kEach,      // utterances one after the other, in tiles of frames
+  kTogether,  // many utterances step by step, in tiles of utterances
+};
+
 // Where each input's frames stand among the frames of a run.
 struct Layout {
   std::vector<FrameRange> ranges;
   std::vector<std::optional<EngineState>> states;  // copies: a failed run leaves the states alone
   std::size_t frames = 0;
-  bool together = false;
+  Mode mode = Mode::kEach;
 };
 
 bool same_sizes(const EngineState& a, const EngineState& b) {
@@ -88,11 +102,20 @@ bool same_sizes(const EngineState& a, const EngineState& b) {
                     });
 }
 
-Layout lay_out(std::span<const EngineInput> inputs) {
+Mode mode_of(std::span<const EngineInput> inputs, const Kernels& kernels) {
+  std::size_t frames = 0;
+  for (const EngineInput& input : inputs) frames += input.frames;
+  if (frames <= (kernels.sweep_product != nullptr ? kFewSweptFrames : kFewFrames)) {
+    return Mode::kVectors;
+  }
+  return inputs.size() >= kTogetherFrom ? Mode::kTogether : Mode::kEach;
+}
+
+Layout lay_out(std::span<const EngineInput> inputs, const Kernels& kernels) {
   Layout layout;
-  layout.together = inputs.size() >= kTogetherFrom;
+  layout.mode = mode_of(inputs, kernels);
   for (const EngineInput& input : inputs) {
-    if (!layout.together) layout.frames = round_up(layout.frames, kTileColumns);
+    if (layout.mode == Mode::kEach) layout.frames = round_up(layout.frames, kTileColumns);
     layout.ranges.push_back({.first = layout.frames, .count = input.frames});
     layout.frames += input.frames;
     layout.states.emplace_back();
@@ -115,9 +138,13 @@ struct Engine::Parts {
     }
     inputs = inputs_of(model.layers.front());
     activations.resize(layers.size());
+    vectors.resize(layers.size());
   }
 
   void fill_windows(std::span<const EngineInput> run_inputs, const Layout& layout);
+  void give_states(std::size_t layer, Layout& layout) const;
+  void run_tiles(std::size_t layer, const Layout& layout);
+  void run_vectors(std::size_t layer, const Layout& layout);
   void run_layer(std::size_t layer, Layout& layout);
   void write_logits(std::span<const EngineInput> run_inputs, const Layout& layout) const;
 
@@ -128,10 +155,20 @@ struct Engine::Parts {
   std::size_t inputs = 0;
   ThreadPool pool;
   std::vector<Tiles> activations;  // the input of each layer
+  std::vector<Vectors> vectors;    // the same where there are few frames
   std::vector<std::int64_t> logits;
 };
 
 void Engine::Parts::fill_windows(std::span<const EngineInput> run_inputs, const Layout& layout) {
+  if (layout.mode == Mode::kVectors) {
+    vectors[0].reshape(layout.frames, inputs);
+    for (std::size_t i = 0; i < run_inputs.size(); ++i) {
+      if (run_inputs[i].frames == 0) continue;
+      std::copy(run_inputs[i].windows.begin(), run_inputs[i].windows.end(),
+                vectors[0].frame(layout.ranges[i].first).data());
+    }
+    return;
+  }
   Tiles& tiles = activations[0];
   tiles.reshape(layout.frames, inputs);
   std::vector<const std::uint8_t*> window(round_up(layout.frames, kTileColumns), nullptr);
@@ -152,28 +189,48 @@ void Engine::Parts::fill_windows(std::span<const EngineInput> run_inputs, const 
   });
 }
 
-void Engine::Parts::run_layer(std::size_t layer, Layout& layout) {
+void Engine::Parts::give_states(std::size_t layer, Layout& layout) const {
+  const auto before = static_cast<std::size_t>(
+      std::count_if(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(layer),
+                    [](const auto& other) { return std::holds_alternative<LstmLayer>(other); }));
+  for (std::size_t i = 0; i < layout.ranges.size(); ++i) {
+    std::optional<EngineState>& state = layout.states[i];
+    layout.ranges[i].state = state ? &state->layers[before] : nullptr;
+  }
+}
+
+void Engine::Parts::run_tiles(std::size_t layer, const Layout& layout) {
   const Tiles& input = activations[layer];
   if (auto* linear = std::get_if<LinearLayer>(&layers[layer])) {
     linear->run(input, kernels, pool, activations[layer + 1]);
   } else if (auto* lstm = std::get_if<LstmLayer>(&layers[layer])) {
-    const auto before = static_cast<std::size_t>(
-        std::count_if(layers.begin(), layers.begin() + static_cast<std::ptrdiff_t>(layer),
-                      [](const auto& other) { return std::holds_alternative<LstmLayer>(other); }));
-    for (std::size_t i = 0; i < layout.ranges.size(); ++i) {
-      std::optional<EngineState>& state = layout.states[i];
-      layout.ranges[i].state = state ? &state->layers[before] : nullptr;
-    }
-    Tiles& output = activations[layer + 1];
-    if (layout.together) {
-      lstm->run_together(input, layout.ranges, kernels, pool, output);
+    if (layout.mode == Mode::kTogether) {
+      lstm->run_together(input, layout.ranges, kernels, pool, activations[layer + 1]);
     } else {
-      lstm->run_each(input, layout.ranges, kernels, pool, output);
+      lstm->run_each(input, layout.ranges, kernels, pool, activations[layer + 1]);
     }
   } else {
-    const OutputLayer& output = std::get<OutputLayer>(layers[layer]);
-    logits.resize(layout.frames * output.labels());
-    output.run(input, kernels, pool, logits.data());
+    std::get<OutputLayer>(layers[layer]).run(input, kernels, pool, logits.data());
+  }
+}
+
+void Engine::Parts::run_vectors(std::size_t layer, const Layout& layout) {
+  const Vectors& input = vectors[layer];
+  if (auto* linear = std::get_if<LinearLayer>(&layers[layer])) {
+    linear->run(input, kernels, pool, vectors[layer + 1]);
+  } else if (auto* lstm = std::get_if<LstmLayer>(&layers[layer])) {
+    lstm->run_each(input, layout.ranges, kernels, pool, vectors[layer + 1]);
+  } else {
+    std::get<OutputLayer>(layers[layer]).run(input, kernels, pool, logits.data());
+  }
+}
+
+void Engine::Parts::run_layer(std::size_t layer, Layout& layout) {
+  give_states(layer, layout);
+  if (layout.mode == Mode::kVectors) {
+    run_vectors(layer, layout);
+  } else {
+    run_tiles(layer, layout);
   }
 }
 
@@ -207,8 +264,9 @@ std::vector<double> Engine::run(std::span<const EngineInput> inputs) {
     }
   }
   std::vector<double> seconds(parts.layers.size(), 0.0);
-  Layout layout = lay_out(inputs);
+  Layout layout = lay_out(inputs, parts.kernels);
   if (layout.frames == 0) return seconds;
+  parts.logits.resize(layout.frames * labels());
   auto last = std::chrono::steady_clock::now();
   parts.fill_windows(inputs, layout);
   for (std::size_t layer = 0; layer < parts.layers.size(); ++layer) {
@@ -254,12 +312,9 @@ std::size_t Engine::packed_bytes() const {
 std::vector<MatrixReport> Engine::matrices() const {
   std::vector<MatrixReport> reports;
   for (const PackedLayer& layer : parts_->layers) {
-    if (const auto* lstm = std::get_if<LstmLayer>(&layer)) {
-      for (const MatrixReport& report : lstm->reports()) reports.push_back(report);
-    } else if (const auto* linear = std::get_if<LinearLayer>(&layer)) {
-      reports.push_back(linear->report());
-    } else {
-      reports.push_back(std::get<OutputLayer>(layer).report());
+    for (MatrixReport& report :
+         std::visit([](const auto& packed) { return packed.reports(); }, layer)) {
+      reports.push_back(std::move(report));
     }
   }
   return reports;

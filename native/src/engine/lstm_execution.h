@@ -52,6 +52,10 @@ class Teams {
 // step by step.
 void run_utterance(const LstmExecution& execution, const Tiles& input, const FrameRange& utterance);
 
+// The same for at most kTileColumns frames, whose input products are made one vector at a time.
+void run_utterance(const LstmExecution& execution, const Vectors& input,
+                   const FrameRange& utterance);
+
 // At most 64 utterances, longest first, one step of all after the other; spread_inputs first.
 void run_group(const LstmExecution& execution, std::size_t input_values,
                std::span<const FrameRange> utterances);

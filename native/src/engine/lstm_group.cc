@@ -122,9 +122,9 @@ class GroupRun {
     Accumulators acc;
     for (std::size_t slot = 0; slot < part.slots(); slot += kRowsOfBlock) {
       const std::size_t row = part.first_slot + slot;
-      direction.input.tile_product(kernels, row, row + kRowsOfBlock, shared.input_tile.data(),
-                                   acc.values);
-      kernels.store_gates(acc.values, kRowsOfBlock, direction.input_rescale.from(row), running,
+      part.input.tiles().tile_product(kernels, slot, slot + kRowsOfBlock, shared.input_tile.data(),
+                                      acc.values);
+      kernels.store_gates(acc.values, kRowsOfBlock, part.input_rescale.from(slot), running,
                           direction.slots, shared.stored.data() + row);
       part.recurrent.tiles().tile_product(kernels, slot, slot + kRowsOfBlock,
                                           shared.output_tile.data(), acc.values);

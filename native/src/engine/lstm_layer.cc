@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,33 +15,22 @@ namespace {
 
 constexpr std::size_t kGates = 4;
 
-// The first of `count` things that part `part` of `parts` owns; parts begin at whole vectors.
-std::size_t share(std::size_t count, std::size_t part, std::size_t parts) {
-  const std::size_t size = round_up((count + parts - 1) / parts, kLanes);
-  return std::min(part * size, count);
-}
-
-// The gate rows of units [first, last), those with like counts of nonzeros together, and empty
-// slots up to whole bundles.
-std::vector<std::uint32_t> order_rows(const IntegerMatrix& recurrent, std::size_t cells,
-                                      std::size_t first, std::size_t last) {
+// The gate rows of units [first, last), ordered by the recurrent matrix.
+std::vector<std::uint32_t> gate_rows(const IntegerMatrix& recurrent, std::size_t cells,
+                                     std::size_t first, std::size_t last) {
   std::vector<std::uint32_t> rows;
   for (std::size_t gate = 0; gate < kGates; ++gate) {
     for (std::size_t unit = first; unit < last; ++unit) {
       rows.push_back(static_cast<std::uint32_t>(gate * cells + unit));
     }
   }
-  std::stable_sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return recurrent.row_nonzeros(a) > recurrent.row_nonzeros(b);
-  });
-  rows.resize(round_up(rows.size(), LstmPart::kSlotMultiple), kEmptySlot);
-  return rows;
+  return order_rows(recurrent, std::move(rows));
 }
 
 std::vector<std::uint16_t> destinations(std::span<const std::uint32_t> row_of_slot,
                                         std::size_t cells, std::size_t first_unit,
                                         std::size_t stride) {
-  if (kGates * stride + LstmPart::kSlotMultiple > std::numeric_limits<std::uint16_t>::max()) {
+  if (kGates * stride + kSlotMultiple > std::numeric_limits<std::uint16_t>::max()) {
     throw std::length_error("an LSTM has too many cells for one thread");
   }
   std::vector<std::uint16_t> places;
@@ -53,57 +43,49 @@ std::vector<std::uint16_t> destinations(std::span<const std::uint32_t> row_of_sl
   return places;
 }
 
-std::optional<ProjectionPart> pack_projection(const std::string& name,
-                                              const LstmDirectionModel& model, std::size_t part,
+std::optional<ProjectionPart> pack_projection(const LstmDirectionModel& model, std::size_t part,
                                               std::size_t parts, const Packing& packing) {
   if (!model.projection) return std::nullopt;
   const IntegerMatrix& weights = model.projection->weights;
-  const std::size_t first = share(weights.rows, part, parts);
-  const std::size_t last = share(weights.rows, part + 1, parts);
-  std::vector<std::uint32_t> rows(round_up(last - first, LstmPart::kSlotMultiple), kEmptySlot);
-  for (std::size_t row = first; row < last; ++row) {
-    rows[row - first] = static_cast<std::uint32_t>(row);
-  }
+  const std::size_t first = first_of_part(weights.rows, part, parts);
+  const std::size_t last = first_of_part(weights.rows, part + 1, parts);
+  // In their own order: the outputs of a step follow each other.
+  std::vector<std::uint32_t> rows(round_up(last - first, kSlotMultiple), kEmptySlot);
+  std::iota(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(last - first),
+            static_cast<std::uint32_t>(first));
   return ProjectionPart{.first_row = first,
                         .rows = last - first,
-                        .weights = RecurrentMatrix(name + ".projection", weights, rows, packing),
+                        .weights = PackedMatrix(weights, rows, packing, packing.dense_product_from),
                         .rescale = RescaleTable(model.projection->requantize, rows)};
 }
 
-LstmDirection pack_direction(const std::string& name, const LstmDirectionModel& model,
-                             const Packing& packing, std::size_t parts,
-                             std::vector<MatrixReport>& reports) {
+LstmPart pack_part(const LstmDirectionModel& model, const Packing& packing, std::size_t part,
+                   std::size_t parts, std::size_t first_slot) {
   const std::size_t cells = model.input.rows / kGates;
-  std::vector<LstmPart> packed;
-  std::vector<std::uint32_t> all_rows;
-  for (std::size_t part = 0; part < parts; ++part) {
-    const std::size_t first = share(cells, part, parts), last = share(cells, part + 1, parts);
-    const std::vector<std::uint32_t> rows = order_rows(model.recurrent, cells, first, last);
-    packed.push_back(
-        {.first_unit = first,
-         .units = last - first,
-         .first_slot = all_rows.size(),
-         .recurrent = RecurrentMatrix(name + ".recurrent", model.recurrent, rows, packing),
-         .recurrent_rescale = RescaleTable(model.recurrent_requantize, rows),
-         .destination = destinations(rows, cells, first, round_up(last - first, kLanes)),
-         .projection = pack_projection(name, model, part, parts, packing)});
-    all_rows.insert(all_rows.end(), rows.begin(), rows.end());
-    reports.push_back(packed.back().recurrent.report());
-    if (packed.back().projection) reports.push_back(packed.back().projection->weights.report());
-  }
-  TileMatrix input(model.input, all_rows, density(model.input) >= packing.dense_tile_from);
-  reports.push_back({.name = name + ".input",
-                     .form = input.dense() ? "dense" : "quad",
-                     .rows = model.input.rows,
-                     .columns = model.input.columns,
-                     .nonzeros = model.input.nonzeros(),
-                     .bytes = input.bytes()});
-  LstmDirection direction{.cells = cells,
+  const std::size_t first = first_of_part(cells, part, parts);
+  const std::size_t last = first_of_part(cells, part + 1, parts);
+  const std::vector<std::uint32_t> rows = gate_rows(model.recurrent, cells, first, last);
+  return {.first_unit = first,
+          .units = last - first,
+          .first_slot = first_slot,
+          .input = PackedMatrix(model.input, rows, packing, packing.dense_tile_from),
+          .input_rescale = RescaleTable(model.input_requantize, rows),
+          .recurrent = PackedMatrix(model.recurrent, rows, packing, packing.dense_product_from),
+          .recurrent_rescale = RescaleTable(model.recurrent_requantize, rows),
+          .destination = destinations(rows, cells, first, round_up(last - first, kLanes)),
+          .projection = pack_projection(model, part, parts, packing)};
+}
+
+LstmDirection pack_direction(const LstmDirectionModel& model, const Packing& packing,
+                             std::size_t parts) {
+  LstmDirection direction{.cells = model.input.rows / kGates,
                           .outputs = model.recurrent.columns,
-                          .slots = all_rows.size(),
-                          .parts = std::move(packed),
-                          .input = std::move(input),
-                          .input_rescale = RescaleTable(model.input_requantize, all_rows)};
+                          .slots = 0,
+                          .parts = {}};
+  for (std::size_t part = 0; part < parts; ++part) {
+    direction.parts.push_back(pack_part(model, packing, part, parts, direction.slots));
+    direction.slots += direction.parts.back().slots();
+  }
   if (model.projection) {
     direction.projection_clamp = {.zero_point = model.projection->zero_point};
     direction.initial_output = static_cast<std::uint8_t>(model.projection->zero_point);
@@ -115,11 +97,22 @@ LstmDirection pack_direction(const std::string& name, const LstmDirectionModel& 
   return direction;
 }
 
+std::vector<MatrixReport> reports_of(const std::string& name, const LstmDirection& direction) {
+  std::vector<MatrixReport> reports;
+  for (const LstmPart& part : direction.parts) {
+    reports.push_back(part.input.report(name + ".input"));
+    reports.push_back(part.recurrent.report(name + ".recurrent"));
+    if (part.projection) reports.push_back(part.projection->weights.report(name + ".projection"));
+  }
+  return reports;
+}
+
 }  // namespace
 
 std::size_t LstmDirection::bytes() const {
-  std::size_t sum = input.bytes() + input_rescale.bytes() + peephole.size() * sizeof(std::int16_t);
+  std::size_t sum = peephole.size() * sizeof(std::int16_t);
   for (const LstmPart& part : parts) {
+    sum += part.input.bytes() + part.input_rescale.bytes();
     sum += part.recurrent.bytes() + part.recurrent_rescale.bytes();
     sum += part.destination.size() * sizeof(std::uint16_t);
     if (part.projection) sum += part.projection->weights.bytes() + part.projection->rescale.bytes();
@@ -134,8 +127,10 @@ LstmLayer::LstmLayer(const LstmModel& model, const SigmoidTable& table, const Pa
       workspace_(std::make_unique<LstmWorkspace>()) {
   const char* const names[] = {".forward", ".backward"};
   for (std::size_t d = 0; d < model.directions.size(); ++d) {
-    directions_.push_back(
-        pack_direction(model.name + names[d], model.directions[d], packing, parts, reports_));
+    directions_.push_back(pack_direction(model.directions[d], packing, parts));
+    for (MatrixReport& report : reports_of(model.name + names[d], directions_.back())) {
+      reports_.push_back(std::move(report));
+    }
   }
 }
 
@@ -149,6 +144,17 @@ void LstmLayer::run_each(const Tiles& input, std::span<const FrameRange> utteran
       directions_, {sigmoid_base_, sigmoid_slope_}, kernels, pool, *workspace_};
   for (const FrameRange& utterance : utterances) run_utterance(execution, input, utterance);
   collect_outputs(execution, input.frames(), output);
+}
+
+void LstmLayer::run_each(const Vectors& input, std::span<const FrameRange> utterances,
+                         const Kernels& kernels, ThreadPool& pool, Vectors& output) {
+  workspace_->reserve(directions_, pool.threads(), input.frames(), input.values(), false);
+  const LstmExecution execution{
+      directions_, {sigmoid_base_, sigmoid_slope_}, kernels, pool, *workspace_};
+  for (const FrameRange& utterance : utterances) run_utterance(execution, input, utterance);
+  output.reshape(input.frames(), execution.output_values());
+  std::copy_n(workspace_->outputs.data(), input.frames() * execution.output_values(),
+              output.frame(0).data());
 }
 
 void LstmLayer::run_together(const Tiles& input, std::span<const FrameRange> utterances,

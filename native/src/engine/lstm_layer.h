@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "packed_layer.h"
-#include "recurrent_matrix.h"
+#include "packed_matrix.h"
 #include "sparsespeech/lstm_state.h"
 #include "sparsespeech/thread_pool.h"
 
@@ -31,15 +31,17 @@ struct FrameRange {
 // The rows of one projection matrix [F, H] that a part computes (R8, last sentence).
 struct ProjectionPart {
   std::size_t first_row = 0, rows = 0;
-  RecurrentMatrix weights;
+  PackedMatrix weights;
   RescaleTable rescale;
 };
 
 struct LstmPart {
   std::size_t first_unit = 0, units = 0;
-  std::size_t first_slot = 0;              // among the direction's slots
-  RecurrentMatrix recurrent;               // [slots, F]
-  RescaleTable recurrent_rescale;          // of the part's slots
+  std::size_t first_slot = 0;  // among the direction's slots
+  PackedMatrix input;          // [slots, C]
+  RescaleTable input_rescale;
+  PackedMatrix recurrent;  // [slots, F]
+  RescaleTable recurrent_rescale;
   std::vector<std::uint16_t> destination;  // slot -> gate * sums_stride() + unit
   std::optional<ProjectionPart> projection;
 
@@ -47,15 +49,11 @@ struct LstmPart {
   std::size_t sums_stride() const { return round_up(units, kLanes); }
   // Empty slots write behind the four gates.
   std::size_t sums_size() const { return 4 * sums_stride() + kSlotMultiple; }
-
-  static constexpr std::size_t kSlotMultiple = 4 * kLanes;  // the largest bundle of a sweep
 };
 
 struct LstmDirection {
   std::size_t cells = 0, outputs = 0, slots = 0;
   std::vector<LstmPart> parts;
-  TileMatrix input;  // [S, C]
-  RescaleTable input_rescale;
   std::vector<std::int16_t> peephole = {};  // [3][H], or empty
   std::optional<RescaleTable> peephole_rescale = {};
   Clamp projection_clamp = {};
@@ -78,6 +76,9 @@ class LstmLayer {
   // Utterances one after the other, each over the threads; ranges start at whole tiles.
   void run_each(const Tiles& input, std::span<const FrameRange> utterances, const Kernels& kernels,
                 ThreadPool& pool, Tiles& output);
+  // The same for at most kTileColumns frames in all, as vectors.
+  void run_each(const Vectors& input, std::span<const FrameRange> utterances,
+                const Kernels& kernels, ThreadPool& pool, Vectors& output);
   // Up to 64 utterances at a time, step by step; ranges as they come.
   void run_together(const Tiles& input, std::span<const FrameRange> utterances,
                     const Kernels& kernels, ThreadPool& pool, Tiles& output);

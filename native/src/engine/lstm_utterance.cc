@@ -15,9 +15,8 @@ struct alignas(kCacheLineBytes) Accumulators {
 
 class UtteranceRun {
  public:
-  UtteranceRun(const LstmExecution& execution, const Tiles& input, const FrameRange& utterance)
+  UtteranceRun(const LstmExecution& execution, const FrameRange& utterance)
       : execution_(execution),
-        input_(input),
         utterance_(utterance),
         tiles_((utterance.count + kTileColumns - 1) / kTileColumns),
         teams_(execution.directions.size(), execution.pool.threads()),
@@ -27,12 +26,13 @@ class UtteranceRun {
       team_barriers_.emplace_back(teams_.size());
       prepare(d);
     }
+    list_blocks();
   }
 
-  void run() {
-    execution_.pool.run([this](std::size_t thread) {
+  void run(const Tiles& input) {
+    execution_.pool.run([&](std::size_t thread) {
       for (std::size_t round = 0; round < tiles_; ++round) {
-        store_gates(round);
+        store_gates(input, round);
         all_.wait();
         for (std::size_t d = 0; d < execution_.directions.size(); ++d) {
           const std::size_t member = teams_.member(thread, d);
@@ -41,10 +41,40 @@ class UtteranceRun {
         all_.wait();  // before the stored gates are overwritten
       }
     });
-    if (utterance_.state != nullptr && utterance_.count > 0) keep_state();
+    keep_state();
+  }
+
+  void run(const Vectors& input) {
+    execution_.pool.run([&](std::size_t thread) {
+      for (std::size_t d = 0; d < execution_.directions.size(); ++d) {
+        const std::size_t member = teams_.member(thread, d);
+        if (member == teams_.size()) continue;
+        if (member < execution_.directions[d].parts.size()) {
+          store_own_gates(input, d, execution_.workspace.threads[thread],
+                          execution_.directions[d].parts[member]);
+        }
+        step_through_tile(d, 0, thread, member);
+      }
+    });
+    keep_state();
   }
 
  private:
+  struct Block {
+    std::size_t direction, part, slot;
+  };
+
+  void list_blocks() {
+    for (std::size_t d = 0; d < execution_.directions.size(); ++d) {
+      const std::vector<LstmPart>& parts = execution_.directions[d].parts;
+      for (std::size_t part = 0; part < parts.size(); ++part) {
+        for (std::size_t slot = 0; slot < parts[part].slots(); slot += kRowsOfBlock) {
+          blocks_.push_back({d, part, slot});
+        }
+      }
+    }
+  }
+
   // The backward direction goes through tiles and frames from the end (R12).
   std::size_t tile_of(std::size_t d, std::size_t round) const {
     return d == 0 ? round : tiles_ - 1 - round;
@@ -68,6 +98,7 @@ class UtteranceRun {
   }
 
   void keep_state() {
+    if (utterance_.state == nullptr || utterance_.count == 0) return;
     const LstmDirection& direction = execution_.directions[0];
     const DirectionBuffers& buffers = execution_.workspace.directions[0];
     const std::uint8_t* last = execution_.output(utterance_.first + utterance_.count - 1, 0);
@@ -76,20 +107,36 @@ class UtteranceRun {
   }
 
   // R5's stored input parts of one tile a direction, shared out among all threads.
-  void store_gates(std::size_t round) {
+  void store_gates(const Tiles& input, std::size_t round) {
     Accumulators acc;
-    const std::size_t blocks = execution_.directions[0].slots / kRowsOfBlock;
     WorkCounter& counter = counters_[round];
-    for (std::size_t item = counter.next(); item < blocks * execution_.directions.size();
-         item = counter.next()) {
-      const std::size_t d = item / blocks, slot = item % blocks * kRowsOfBlock;
+    for (std::size_t item = counter.next(); item < blocks_.size(); item = counter.next()) {
+      const auto [d, number, slot] = blocks_[item];
       const LstmDirection& direction = execution_.directions[d];
+      const LstmPart& part = direction.parts[number];
       const std::size_t tile = tile_of(d, round);
-      direction.input.tile_product(execution_.kernels, slot, slot + kRowsOfBlock,
-                                   input_.tile(utterance_.first / kTileColumns + tile), acc.values);
-      execution_.kernels.store_gates(acc.values, kRowsOfBlock, direction.input_rescale.from(slot),
-                                     frames_of(tile), direction.slots,
-                                     execution_.workspace.directions[d].stored.data() + slot);
+      part.input.tiles().tile_product(execution_.kernels, slot, slot + kRowsOfBlock,
+                                      input.tile(utterance_.first / kTileColumns + tile),
+                                      acc.values);
+      execution_.kernels.store_gates(
+          acc.values, kRowsOfBlock, part.input_rescale.from(slot), frames_of(tile), direction.slots,
+          execution_.workspace.directions[d].stored.data() + part.first_slot + slot);
+    }
+  }
+
+  // The same for one part, a frame at a time.
+  void store_own_gates(const Vectors& input, std::size_t d, ThreadBuffers& own,
+                       const LstmPart& part) {
+    for (std::size_t frame = 0; frame < utterance_.count; ++frame) {
+      part.input.load(input.frame(utterance_.first + frame), own.loaded_input.data());
+      part.input.gate_sums(execution_.kernels, frame, own.loaded_input.data(), own.zeros.data(),
+                           part.input_rescale.view(), own.in_order.data(), own.acc.data(),
+                           own.sums.data());
+      std::int16_t* stored = execution_.workspace.directions[d].stored.data() +
+                             frame * execution_.directions[d].slots + part.first_slot;
+      for (std::size_t slot = 0; slot < part.slots(); ++slot) {
+        stored[slot] = static_cast<std::int16_t>(std::clamp(own.sums[slot], -32768, 32767));
+      }
     }
   }
 
@@ -152,20 +199,25 @@ class UtteranceRun {
   }
 
   const LstmExecution& execution_;
-  const Tiles& input_;
   const FrameRange& utterance_;
   const std::size_t tiles_;
   const Teams teams_;
   Barrier all_;
   std::deque<Barrier> team_barriers_;
   std::vector<WorkCounter> counters_;
+  std::vector<Block> blocks_;
 };
 
 }  // namespace
 
 void run_utterance(const LstmExecution& execution, const Tiles& input,
                    const FrameRange& utterance) {
-  UtteranceRun(execution, input, utterance).run();
+  UtteranceRun(execution, utterance).run(input);
+}
+
+void run_utterance(const LstmExecution& execution, const Vectors& input,
+                   const FrameRange& utterance) {
+  UtteranceRun(execution, utterance).run(input);
 }
 
 }  // namespace sparsespeech

@@ -1,6 +1,7 @@
 #include "lstm_workspace.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace sparsespeech {
 namespace {
@@ -23,7 +24,13 @@ void reserve_thread(ThreadBuffers& buffers, const LstmDirection& direction, bool
   for (const LstmPart& part : direction.parts) {
     grow(buffers.loaded, part.recurrent.loaded_bytes());
     grow(buffers.acc, (together ? kTileColumns : 1) * part.slots());
-    grow(buffers.sums, part.sums_size());
+    grow(buffers.sums, std::max(part.sums_size(), part.slots()));
+    grow(buffers.loaded_input, part.input.loaded_bytes());
+    grow(buffers.zeros, part.slots());
+    if (part.slots() > buffers.in_order.size()) {
+      grow(buffers.in_order, part.slots());
+      std::iota(buffers.in_order.data(), buffers.in_order.data() + part.slots(), std::uint16_t{0});
+    }
     if (part.projection) {
       grow(buffers.loaded_cell, part.projection->weights.loaded_bytes());
       grow(buffers.acc, part.projection->weights.slots());

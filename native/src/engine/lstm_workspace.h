@@ -10,12 +10,6 @@
 
 namespace sparsespeech {
 
-// Makes room for `size` elements; their contents are undefined.
-template <typename T>
-void grow(AlignedBuffer<T>& buffer, std::size_t size) {
-  if (size > buffer.size()) buffer = AlignedBuffer<T>(size);
-}
-
 // Shared by the threads of one direction's team. N is 1 or 64 utterances.
 struct DirectionBuffers {
   AlignedBuffer<std::int16_t> stored;            // [64 frames or utterances][S], R5's xp
@@ -34,14 +28,18 @@ struct DirectionBuffers {
 
 // Of one thread.
 struct ThreadBuffers {
-  AlignedBuffer<std::uint8_t> loaded;       // one vector, as RecurrentMatrix::load makes it
-  AlignedBuffer<std::uint8_t> loaded_cell;  // the same before a projection
-  AlignedBuffer<std::int32_t> acc;          // [1 or 64][slots of a part]
-  AlignedBuffer<std::int32_t> sums;         // [4][units of a part], and the empty slots
-  AlignedBuffer<std::uint8_t> block;        // [32][64], projected outputs of a row block
+  AlignedBuffer<std::uint8_t> loaded;        // one vector, as PackedMatrix::load makes it
+  AlignedBuffer<std::uint8_t> loaded_cell;   // the same before a projection
+  AlignedBuffer<std::int32_t> acc;           // [1 or 64][slots of a part]
+  AlignedBuffer<std::int32_t> sums;          // [4][units of a part], and the empty slots
+  AlignedBuffer<std::uint8_t> block;         // [32][64], projected outputs of a row block
+  AlignedBuffer<std::uint8_t> loaded_input;  // one input vector
+  AlignedBuffer<std::int16_t> zeros;         // [slots of a part]
+  AlignedBuffer<std::uint16_t> in_order;     // [slots of a part]: 0, 1, ..
 
   std::size_t bytes() const {
-    return loaded.bytes() + loaded_cell.bytes() + acc.bytes() + sums.bytes() + block.bytes();
+    return loaded.bytes() + loaded_cell.bytes() + acc.bytes() + sums.bytes() + block.bytes() +
+           loaded_input.bytes() + zeros.bytes() + in_order.bytes();
   }
 };
 

@@ -75,8 +75,7 @@ class Tiles {
   void reshape(std::size_t frames, std::size_t values) {
     frames_ = frames;
     values_ = values;
-    const std::size_t size = round_up(frames, kTileColumns) * tile_values(values);
-    if (size > data_.size()) data_ = AlignedBuffer<std::uint8_t>(size);
+    grow(data_, round_up(frames, kTileColumns) * tile_values(values));
   }
 
   std::size_t frames() const { return frames_; }
@@ -93,6 +92,30 @@ class Tiles {
     return data_.data() + tile * kTileColumns * tile_values(values_);
   }
   std::size_t bytes() const { return data_.bytes(); }
+
+ private:
+  std::size_t frames_ = 0, values_ = 0;
+  AlignedBuffer<std::uint8_t> data_;
+};
+
+// Activations of a few frames, each a vector: [T][C].
+class Vectors {
+ public:
+  // Contents are undefined afterwards.
+  void reshape(std::size_t frames, std::size_t values) {
+    frames_ = frames;
+    values_ = values;
+    grow(data_, frames * values);
+  }
+
+  std::size_t frames() const { return frames_; }
+  std::size_t values() const { return values_; }
+  std::span<std::uint8_t> frame(std::size_t frame) {
+    return {data_.data() + frame * values_, values_};
+  }
+  std::span<const std::uint8_t> frame(std::size_t frame) const {
+    return {data_.data() + frame * values_, values_};
+  }
 
  private:
   std::size_t frames_ = 0, values_ = 0;

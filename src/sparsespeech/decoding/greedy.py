@@ -5,10 +5,16 @@ Axes: T frames, V classes. [Graves 2006, sec. 3.2, "best path decoding"]
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsespeech.decoding.alphabet import Alphabet
+from sparsespeech.decoding.implementation import native_decoding
+from sparsespeech.decoding.log_probabilities import checked_log_probabilities
+from sparsespeech.decoding.native_transcript import native_alphabet, transcript_from_native
 from sparsespeech.decoding.transcript import (
     CharacterSpan,
     Transcript,
@@ -21,14 +27,26 @@ def greedy_decode(
 ) -> Transcript:
     """Transcript of ``log_probabilities``, float32[T, V] in nats; T may be 0.
 
-    ``score`` is the log-probability of the best path. Frames that are all blank or all space
-    give an empty text. Raises ValueError if V differs from the classes of the alphabet.
+    ``score`` is the log-probability of the best path; of equal classes the first counts. Frames
+    that are all blank or all space give an empty text. Raises ValueError if V differs from the
+    classes of the alphabet, and for NaN or +inf.
     """
-    check_classes(log_probabilities, alphabet)
-    if len(log_probabilities) == 0:
+    scores = checked_log_probabilities(log_probabilities, alphabet)
+    native = native_decoding()
+    if native is None:
+        return numpy_greedy_decode(scores, alphabet, frame_duration_s)
+    found = native.greedy_decode(native_alphabet(native, alphabet), scores)
+    return transcript_from_native(found, frame_duration_s)
+
+
+def numpy_greedy_decode(
+    scores: NDArray[np.float64], alphabet: Alphabet, frame_duration_s: float
+) -> Transcript:
+    """The reference of :func:`greedy_decode`, for checked ``scores`` float64[T, V]."""
+    if len(scores) == 0:
         return Transcript("", (), 0.0)
-    best = log_probabilities.argmax(axis=1)
-    peak = log_probabilities.max(axis=1)
+    best = scores.argmax(axis=1)
+    peak = scores.max(axis=1)
     starts = np.flatnonzero(np.diff(best, prepend=-1))  # first frame of each run of one class
     ends = np.append(starts[1:], len(best))
     run_peaks = np.maximum.reduceat(peak, starts)
@@ -37,13 +55,5 @@ def greedy_decode(
         for start, end, run_peak in zip(starts, ends, run_peaks, strict=True)
         if best[start] != alphabet.blank
     ]
-    return transcript_from_spans(spans, frame_duration_s, float(peak.sum(dtype=np.float64)))
-
-
-def check_classes(log_probabilities: NDArray[np.float32], alphabet: Alphabet) -> None:
-    """Raise ValueError unless ``log_probabilities`` is [T, classes of the alphabet]."""
-    if log_probabilities.ndim != 2 or log_probabilities.shape[1] != alphabet.classes:
-        raise ValueError(
-            f"log-probabilities have shape {log_probabilities.shape}, "
-            f"expected [frames, {alphabet.classes}] for this alphabet"
-        )
+    # Frame by frame: the order of numpy's sum depends on the length.
+    return transcript_from_spans(spans, frame_duration_s, reduce(add, peak.tolist(), 0.0))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -90,6 +91,16 @@ class LanguageModel:
         except AlphabetMismatchError as error:
             raise AlphabetMismatchError(f"{path}: {error}") from None
         return model
+
+    @property
+    def tree(self) -> NgramTree:
+        """The n-grams."""
+        return self._tree
+
+    @property
+    def vocabulary(self) -> Mapping[str, int]:
+        """Number in the tree of each word, the special ones too."""
+        return MappingProxyType(self._index)
 
     def __contains__(self, word: str) -> bool:
         return word in self._index and word not in SPECIAL_WORDS

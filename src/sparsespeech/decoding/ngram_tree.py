@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,19 @@ from sparsespeech.decoding.arpa import NgramTables
 
 # Entry of the last 1, 2, ... order - 1 words in level 0, 1, ...; -1 where the model has none.
 State = tuple[int, ...]
+
+
+class Level(NamedTuple):
+    """The n-grams of one length.
+
+    The children of entry e are the entries of the next level from ``child_start[e]`` to
+    ``child_start[e + 1]``; the last level has no children.
+    """
+
+    word: array[int]  # int32[M], last word of each entry
+    probability: array[float]  # float64[M]
+    backoff: array[float]  # float64[M]
+    child_start: array[int]  # int64[M + 1], or int64[0]
 
 
 class NgramTree:
@@ -39,6 +52,13 @@ class NgramTree:
     def empty_state(self) -> State:
         """The state that knows no previous word."""
         return (-1,) * (self._order - 1)
+
+    @property
+    def levels(self) -> list[Level]:
+        """The arrays themselves, shortest n-grams first; not to be changed."""
+        child_start = [*self._child_start, array("q")]
+        rows = zip(self._word, self._probability, self._backoff, child_start, strict=True)
+        return [Level(*row) for row in rows]
 
     def score(self, state: State, word: int) -> tuple[float, State]:
         """Log-probability of ``word`` after ``state`` by back-off, and the state after the word."""

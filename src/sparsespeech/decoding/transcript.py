@@ -64,12 +64,18 @@ def transcript_from_spans(
     return Transcript(" ".join(word.word for word in words), tuple(words), score)
 
 
+def timed_word(
+    text: str, first: int, end: int, log_confidence: float, frame_duration_s: float
+) -> Word:
+    """A word of the frames ``first`` (included) to ``end`` (excluded)."""
+    # The logarithm of a float32 softmax may exceed 0 by a rounding error.
+    confidence = math.exp(min(0.0, log_confidence))
+    return Word(text, first * frame_duration_s, end * frame_duration_s, confidence)
+
+
 def _word(spans: list[CharacterSpan], frame_duration_s: float) -> Word:
-    confidence = math.exp(sum(span.log_peak for span in spans))
-    # A float32 softmax may exceed 1 by a rounding error.
-    return Word(
-        "".join(span.character for span in spans),
-        spans[0].first * frame_duration_s,
-        spans[-1].end * frame_duration_s,
-        min(1.0, confidence),
-    )
+    log_confidence = 0.0
+    for span in spans:  # not sum(): from Python 3.12 on it compensates rounding errors
+        log_confidence += span.log_peak
+    text = "".join(span.character for span in spans)
+    return timed_word(text, spans[0].first, spans[-1].end, log_confidence, frame_duration_s)

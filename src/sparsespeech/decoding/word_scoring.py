@@ -9,6 +9,7 @@ swallow the costs of several known ones.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Protocol
 
 from sparsespeech.decoding.alphabet import Alphabet
@@ -16,6 +17,8 @@ from sparsespeech.decoding.arpa import UNKNOWN
 from sparsespeech.decoding.language_model import LanguageModel
 from sparsespeech.decoding.lexicon import Lexicon
 from sparsespeech.decoding.ngram_tree import State
+
+_LARGEST_WEIGHT = 1e6  # sums of scores must stay finite
 
 
 class WordScorer(Protocol):
@@ -60,7 +63,8 @@ class NoLanguageModel:
 class NgramScorer:
     """Shallow fusion with an n-gram model at word ends, with a unigram look-ahead.
 
-    ``ignored_words`` counts the words of the model that the alphabet cannot write.
+    ``writable`` are the words of the model that the alphabet can write, the only ones that the
+    look-ahead counts; ``ignored_words`` is the number of the others.
     """
 
     def __init__(
@@ -71,32 +75,43 @@ class NgramScorer:
         beta: float,
         unknown_penalty: float,
     ) -> None:
-        """Raises AlphabetMismatchError if most words of the model cannot be written."""
-        writable = model.writable_words(alphabet)
-        self.ignored_words = len(model.words()) - len(writable)
+        """Raises AlphabetMismatchError if most words of the model cannot be written.
+
+        Raises ValueError unless ``alpha``, ``beta`` and ``unknown_penalty`` are within +-1e6.
+        """
+        weights = {"alpha": alpha, "beta": beta, "unknown_penalty": unknown_penalty}
+        for name, weight in weights.items():
+            if not abs(weight) <= _LARGEST_WEIGHT:  # NaN too
+                raise ValueError(f"{name} must be within +-{_LARGEST_WEIGHT:g}, got {weight}")
+        self.model = model
+        self.alpha = float(alpha)
+        self.beta = float(beta)
+        self.unknown_penalty = float(unknown_penalty)
+        self.writable = model.writable_words(alphabet)
+        self.ignored_words = len(model.words()) - len(self.writable)
         self.initial_state = model.initial_state
-        self._model = model
-        self._alpha = alpha
-        self._beta = beta
-        self._unknown_penalty = unknown_penalty
-        self._lexicon = Lexicon({word: model.unigram(word) for word in writable})
-        self._unknown = alpha * model.unigram(UNKNOWN)
+        self._unknown = self.alpha * model.unigram(UNKNOWN)
+
+    @cached_property
+    def _lexicon(self) -> Lexicon:
+        """Made at the first use: the native search has its own."""
+        return Lexicon({word: self.model.unigram(word) for word in self.writable})
 
     def word(self, state: State, word: str) -> tuple[float, State]:
         """``alpha * ln P + beta``, less the penalty for an unknown word."""
-        log_probability, after = self._model.score(state, word)
-        score = self._alpha * log_probability + self._beta
-        if word not in self._model:
-            score -= self._unknown_penalty * len(word)
+        log_probability, after = self.model.score(state, word)
+        score = self.alpha * log_probability + self.beta
+        if word not in self.model:
+            score -= self.unknown_penalty * len(word)
         return score, after
 
     def estimate(self, beginning: str) -> float:
         """The formula of a finished word with the best unigram that begins so."""
-        unknown = self._unknown - self._unknown_penalty * len(beginning) + self._beta
+        unknown = self._unknown - self.unknown_penalty * len(beginning) + self.beta
         best = self._lexicon.best(beginning)
         # Not -inf * alpha: that is no number for an alpha of 0.
-        return unknown if best == -math.inf else max(self._alpha * best + self._beta, unknown)
+        return unknown if best == -math.inf else max(self.alpha * best + self.beta, unknown)
 
     def end(self, state: State) -> float:
         """``alpha * ln P(</s>)``."""
-        return self._alpha * self._model.score_end(state)
+        return self.alpha * self.model.score_end(state)

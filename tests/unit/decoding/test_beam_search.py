@@ -9,13 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from sparsespeech.decoding.alphabet import Alphabet
-from sparsespeech.decoding.beam_search import BeamSearchDecoder, BeamSearchStream
+from sparsespeech.decoding.beam_search import BeamSearchDecoder
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.decoding.language_model import LanguageModel
 from sparsespeech.decoding.ngram_training import train_ngram
+from sparsespeech.decoding.numpy_beam_search import NumpyBeamSearchStream
 from sparsespeech.decoding.prefix import Prefix
 from sparsespeech.errors import AlphabetMismatchError
 from tests.posteriors import posteriors, random_posteriors
+
+pytestmark = pytest.mark.usefixtures("each_implementation")
 
 EVERYTHING = {"beam_width": 10**9, "score_threshold": math.inf}
 SMALL = Alphabet((" ", "a", "b"))
@@ -209,7 +212,7 @@ def tree_below(prefix: Prefix) -> set[Prefix]:
 
 
 def test_a_stream_keeps_only_what_leads_to_the_beam() -> None:
-    stream: BeamSearchStream = BeamSearchDecoder(Alphabet(), 8).stream()
+    stream = NumpyBeamSearchStream(BeamSearchDecoder(Alphabet(), 8))
     stream.accept(random_posteriors(np.random.default_rng(9), 300, 29))
     needed = set()
     for prefix in stream._prefixes:
@@ -223,7 +226,8 @@ def test_a_stream_keeps_only_what_leads_to_the_beam() -> None:
 @pytest.mark.parametrize(("width", "spread"), [(6, 2.0), (12, 1.0)])
 def test_prefixes_in_the_beam_are_different_texts(width: int, spread: float) -> None:
     """Also when a prefix leaves the beam before its child does, and comes back."""
-    stream = BeamSearchDecoder(Alphabet(tuple(" ab")), width, score_threshold=60.0).stream()
+    decoder = BeamSearchDecoder(Alphabet(tuple(" ab")), width, score_threshold=60.0)
+    stream = NumpyBeamSearchStream(decoder)
     rng = np.random.default_rng(10)
     for _ in range(300):
         stream.accept(random_posteriors(rng, 1, 4, spread))
@@ -258,11 +262,42 @@ def test_words_that_cannot_be_written_are_counted() -> None:
         BeamSearchDecoder(Alphabet(tuple(" xy")), 8, model)
 
 
-def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match="beam_width"):
-        BeamSearchDecoder(Alphabet(), 0)
-    with pytest.raises(ValueError, match="29"):
-        BeamSearchDecoder(Alphabet(), 8).decode(np.zeros((3, 28), np.float32))
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"beam_width": 0}, "beam_width must be at least 1, got 0"),
+        ({"score_threshold": -1.0}, "score_threshold must be at least 0, got -1.0"),
+        ({"score_threshold": math.nan}, "score_threshold must be at least 0, got nan"),
+        ({"alpha": math.inf}, r"alpha must be within \+-1e\+06, got inf"),
+        ({"beta": math.nan}, r"beta must be within \+-1e\+06, got nan"),
+        ({"unknown_penalty": -1e7}, r"unknown_penalty must be within \+-1e\+06, got -1"),
+    ],
+)
+def test_bad_settings_are_refused(arguments: dict[str, float], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        BeamSearchDecoder(Alphabet(), language_model=english_model(), **arguments)
+
+
+@pytest.mark.parametrize("impossible", [math.nan, math.inf])
+def test_a_refused_chunk_leaves_the_stream_as_it_was(impossible: float) -> None:
+    scores = posteriors("-a-b-", 0.9)
+    stream = BeamSearchDecoder(Alphabet(), 8).stream()
+    stream.accept(scores)
+    expected = stream.finish()
+    bad = scores.copy()
+    bad[3, 7] = impossible
+    with pytest.raises(ValueError, match=f"frame 3, class 7 is {impossible}"):
+        stream.accept(bad)
+    with pytest.raises(ValueError, match=r"\(5, 28\).*29"):
+        stream.accept(scores[:, :28])
+    assert stream.finish() == expected
+
+
+def test_equal_scores_at_the_edge_of_the_beam_keep_the_first() -> None:
+    """All letters are equally likely: those of the lowest classes stay."""
+    scores = np.full((1, 29), math.log(1 / 29), np.float32)
+    found = BeamSearchDecoder(Alphabet(tuple("zyxwvutsrqponmlkjihgfedcba -_")[:28]), 4)
+    assert [t.text for t in found.n_best(scores, 9)] == ["", "z", "y", "x"]
 
 
 def test_an_arpa_file_serves_the_search(tmp_path: Path) -> None:

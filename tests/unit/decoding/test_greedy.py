@@ -10,6 +10,8 @@ from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.greedy import greedy_decode
 from tests.posteriors import posteriors
 
+pytestmark = pytest.mark.usefixtures("each_implementation")
+
 ALPHABET = Alphabet()
 
 
@@ -50,6 +52,35 @@ def test_text_equals_collapsing_by_hand() -> None:
     assert greedy_decode(scores, ALPHABET).text == " ".join(letters.split())
 
 
-def test_wrong_number_of_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(5, 30\).*29"):
-        greedy_decode(np.zeros((5, 30), np.float32), ALPHABET)
+def test_of_equal_classes_the_first_counts() -> None:
+    assert greedy_decode(np.zeros((3, 4), np.float32), Alphabet(tuple("abc"))).text == "a"
+
+
+def test_a_sure_word_has_no_confidence_above_one() -> None:
+    """The logarithm of a float32 softmax may exceed 0; one of 1000 is no overflow either."""
+    scores = np.full((2, 29), -1e3, np.float32)
+    scores[:, 1] = [1e-7, 1e3]
+    assert [word.confidence for word in greedy_decode(scores, ALPHABET).words] == [1.0]
+
+
+def test_other_real_types_and_layouts_give_the_same() -> None:
+    scores = np.asfortranarray(posteriors("-ab c-").astype(np.float64))
+    expected = greedy_decode(np.ascontiguousarray(scores), ALPHABET)
+    assert greedy_decode(scores, ALPHABET) == expected
+    assert greedy_decode(np.repeat(scores, 2, axis=1)[:, ::2], ALPHABET) == expected
+
+
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [
+        (np.zeros((5, 30), np.float32), r"shape \(5, 30\), expected \[frames, 29\]"),
+        (np.zeros(29, np.float32), r"shape \(29,\), expected \[frames, 29\]"),
+        (np.zeros((5, 29), np.complex64), "dtype complex64, expected float32"),
+        (np.full((5, 29), "0"), "dtype <U1, expected float32"),
+        (np.full((5, 29), np.nan), "frame 0, class 0 is nan"),
+        (np.where(np.eye(29)[:2], np.inf, 0.0), "frame 0, class 0 is inf"),
+    ],
+)
+def test_bad_log_probabilities_are_refused(scores: np.ndarray, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        greedy_decode(scores, ALPHABET)

@@ -1,6 +1,5 @@
 // Rule R5: the sum of the stored input part and the recurrent part.
 
-#include "../scalar/fixed_point.h"
 #include "functions.h"
 #include "rescale.h"
 
@@ -17,14 +16,13 @@ bool consecutive(__m128i destination) {
 
 void avx2_gate_sums(const std::int32_t* acc, const std::int16_t* stored, std::size_t count,
                     Rescale rescale, const std::uint16_t* destination, std::int32_t* sums) {
-  std::size_t i = 0;
   with_rescaler(rescale, [&](const auto& rescaler) {
-    for (; i + 8 <= count; i += 8) {
+    for (std::size_t i = 0; i < count; i += 8) {
       const __m128i inputs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(stored + i));
       const __m256i sum =
           _mm256_add_epi32(rescaler(load_lanes(acc + i), i), _mm256_cvtepi16_epi32(inputs));
-      const __m128i slots = _mm_loadu_si128(reinterpret_cast<const __m128i*>(destination + i));
-      if (consecutive(slots)) {  // rows in their own order
+      const __m128i places = _mm_loadu_si128(reinterpret_cast<const __m128i*>(destination + i));
+      if (consecutive(places)) {  // rows in their own order
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + destination[i]), sum);
         continue;
       }
@@ -33,9 +31,6 @@ void avx2_gate_sums(const std::int32_t* acc, const std::int16_t* stored, std::si
       for (std::size_t k = 0; k < 8; ++k) sums[destination[i + k]] = lane[k];
     }
   });
-  for (; i < count; ++i) {
-    sums[destination[i]] = static_cast<std::int32_t>(stored[i] + rescaled(acc[i], rescale, i));
-  }
 }
 
 }  // namespace sparsespeech
