@@ -74,9 +74,25 @@ def random_integer_model(
             merge if bidirectional else "concatenate",
         ),
     )
+    return random_model_of_graph(
+        rng, graph, features, labels=labels, sparsity=sparsity, per_row=per_row, wide=wide
+    )
+
+
+def random_model_of_graph(
+    rng: np.random.Generator,
+    graph: Graph,
+    features: MfccConfig,
+    *,
+    labels: int = 28,
+    sparsity: float = 0.8,
+    per_row: bool = False,
+    wide: bool = False,
+) -> IntegerModel:
+    """A model of any ``graph`` that takes the windows of ``features``."""
     quantization = InputQuantization(
-        mean=_frozen(rng.normal(0, 5, coefficients)),
-        deviation=_frozen(rng.uniform(0.5, 20, coefficients)),
+        mean=_frozen(rng.normal(0, 5, features.coefficients)),
+        deviation=_frozen(rng.uniform(0.5, 20, features.coefficients)),
         scale=float(rng.uniform(0.01, 0.05)),
         zero_point=0 if wide else int(rng.integers(0, 256)),
     )

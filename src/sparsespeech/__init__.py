@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sparsespeech.errors import SparseSpeechError
     from sparsespeech.recogniser import Recogniser, Transcription, load
+    from sparsespeech.streaming import StreamResult, TranscriptionStream
 
 __version__ = "0.1.0"
-__all__ = ["Recogniser", "SparseSpeechError", "Transcription", "__version__", "load"]
+__all__ = [
+    "Recogniser", "SparseSpeechError", "StreamResult", "Transcription", "TranscriptionStream",
+    "__version__", "load",
+]  # fmt: skip
 
 _HOME = {
     "Recogniser": "sparsespeech.recogniser",
     "SparseSpeechError": "sparsespeech.errors",
+    "StreamResult": "sparsespeech.streaming",
     "Transcription": "sparsespeech.recogniser",
+    "TranscriptionStream": "sparsespeech.streaming",
     "load": "sparsespeech.recogniser",
 }
 

@@ -1,6 +1,6 @@
 """The executors of an integer model by name, imported when they are asked for.
 
-Axes: T frames, W inputs of one window (494), V labels with the blank.
+Axes: T frames, t frames of a chunk, W inputs of one window (494), V labels with the blank.
 
 Every executor gives the same integers for the same windows (``integer_arithmetic/spec.md``), so a
 backend is a choice of speed and place, never of result.
@@ -9,7 +9,9 @@ backend is a choice of speed and place, never of result.
 from __future__ import annotations
 
 import importlib
-from typing import Protocol, cast
+import importlib.util
+from dataclasses import dataclass
+from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,19 @@ from numpy.typing import NDArray
 from sparsespeech.errors import BackendError
 from sparsespeech.model_file.model import IntegerModel
 
-DEFAULT_BACKEND = "reference"
+Threads = int | Literal["auto"]
+
+
+class Session(Protocol):
+    """One utterance of a unidirectional model, given in chunks of any size."""
+
+    def push(self, windows: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Logits int64[t, V] of the next windows uint8[t, W]; t may be 0."""
+        ...
+
+    def finish(self) -> None:
+        """End the utterance; what comes after is a SessionFinishedError."""
+        ...
 
 
 class Executor(Protocol):
@@ -33,17 +47,43 @@ class Executor(Protocol):
         """The same logits, and the seconds that each layer took, by name in layer order."""
         ...
 
+    def stream(self) -> Session:
+        """A new session; raises UnsupportedLayerError for a model that reads backwards."""
+        ...
+
+
+class Batcher(Protocol):
+    """Steps the sessions of many streams together, as their chunks come in."""
+
+    def session(self) -> Session:
+        """A new session; its ``push`` returns when the step with its chunk is done."""
+        ...
+
+    def close(self) -> None:
+        """Compute what waits, then stop."""
+        ...
+
 
 class Backend(Protocol):
     """Makes executors; raises UnsupportedLayerError for a model that it cannot run."""
 
-    def __call__(self, model: IntegerModel) -> Executor:
-        """An executor of ``model``."""
+    def __call__(self, model: IntegerModel, *, threads: Threads = "auto") -> Executor:
+        """An executor of ``model`` that uses at most ``threads`` ("auto": all it may use)."""
         ...
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where an executor is, and the compiled module that it needs, if any."""
+
+    module: str
+    executor: str
+    compiled: str | None = None
+
+
 _BACKENDS = {
-    "reference": ("sparsespeech.integer_arithmetic.reference_model", "ReferenceExecutor"),
+    "cpu": _Place("sparsespeech.cpu_engine.engine", "CpuExecutor", "sparsespeech._native"),
+    "reference": _Place("sparsespeech.integer_arithmetic.reference_model", "ReferenceExecutor"),
 }
 
 
@@ -52,21 +92,43 @@ def backend_names() -> tuple[str, ...]:
     return tuple(_BACKENDS)
 
 
+def is_built(name: str) -> bool:
+    """Whether the compiled part of a backend was built, if it has one."""
+    compiled = _BACKENDS[name].compiled
+    return compiled is None or importlib.util.find_spec(compiled) is not None
+
+
+def default_backend() -> str:
+    """``cpu``, or ``reference`` where the native engine was not built."""
+    return "cpu" if is_built("cpu") else "reference"
+
+
 def load_backend(name: str) -> Backend:
     """The backend called ``name``; its module is imported by this call.
 
-    Raises BackendError if there is no such backend, or if it cannot be imported here.
+    Raises BackendError if there is no such backend, or if it cannot be used here.
     """
     if name not in _BACKENDS:
         raise BackendError(
-            f"backend {name!r} does not exist in this version; available: "
-            f"{', '.join(backend_names())}"
+            f"backend {name!r} does not exist in this version; available: {_usable_backends()}"
         )
-    module, attribute = _BACKENDS[name]
+    if not is_built(name):
+        raise BackendError(
+            f"backend {name!r} was not built, because no C++20 compiler was found when the package "
+            "was installed; install a compiler and then the package again, or use one of: "
+            f"{_usable_backends()}"
+        )
+    place = _BACKENDS[name]
     try:
-        return cast(Backend, getattr(importlib.import_module(module), attribute))
+        if place.compiled is not None:
+            importlib.import_module(place.compiled)
+        return cast(Backend, getattr(importlib.import_module(place.module), place.executor))
     except ImportError as error:
         raise BackendError(
             f"backend {name!r} cannot be used here: {error}; available: "
-            f"{', '.join(other for other in backend_names() if other != name) or 'none'}"
+            f"{_usable_backends(but=name)}"
         ) from None
+
+
+def _usable_backends(but: str = "") -> str:
+    return ", ".join(name for name in _BACKENDS if name != but and is_built(name)) or "none"

@@ -18,6 +18,12 @@
     ├── AlphabetMismatchError       a language model and an acoustic model do not fit
     ├── LanguageModelError          a language model file that cannot be read
     ├── BackendError                an executor that does not exist or cannot run here
+    │   └── InstructionSetError     an instruction set that the processor or the engine lacks
+    ├── EngineMemoryError           an executor found no memory for a model or an utterance
+    ├── InputWindowsError           feature windows of another type or width than the model's
+    ├── PackedCacheError            a cache of packed weights that is damaged or of another model
+    ├── BenchmarkError              a benchmark that refuses: wrong logits, or a peer that failed
+    ├── SessionFinishedError        a stream was fed after its end
     └── MissingDependencyError      an extra of the package is not installed
 
 Each message says what is wrong, where, what was found, what was expected and what to do next.
@@ -87,6 +93,30 @@ class LanguageModelError(SparseSpeechError):
 
 class BackendError(SparseSpeechError):
     """An executor does not exist or cannot run on this machine."""
+
+
+class InstructionSetError(BackendError):
+    """An instruction set is unknown, or the processor or the engine lacks it."""
+
+
+class EngineMemoryError(SparseSpeechError, MemoryError):
+    """An executor found no memory for a model or for an utterance; it stays usable."""
+
+
+class InputWindowsError(SparseSpeechError, ValueError):
+    """Feature windows have another type or width than the model's first layer takes."""
+
+
+class PackedCacheError(SparseSpeechError):
+    """A cache of packed weights is damaged or belongs to another model."""
+
+
+class BenchmarkError(SparseSpeechError):
+    """A benchmark refuses to report: logits differ from the reference, or a peer failed."""
+
+
+class SessionFinishedError(SparseSpeechError):
+    """A stream or session was fed after it was finished."""
 
 
 class MissingDependencyError(SparseSpeechError):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,19 @@ from numpy.typing import NDArray
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.audio.recording import SAMPLE_RATE_HZ, Recording, recording_from_array
 from sparsespeech.audio.silence import holds_no_speech
-from sparsespeech.backend import DEFAULT_BACKEND, load_backend
+from sparsespeech.backend import Batcher, Threads, default_backend, load_backend
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.greedy import greedy_decode
+from sparsespeech.decoding.greedy_stream import GreedyStream
 from sparsespeech.decoding.softmax import log_softmax
 from sparsespeech.decoding.transcript import Transcript, Word
-from sparsespeech.errors import UnsupportedLayerError
+from sparsespeech.errors import BackendError, UnsupportedLayerError
 from sparsespeech.features.context_window import context_windows, quantize_frames
 from sparsespeech.features.mfcc import MfccConfig, extract_mfcc
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.model import IntegerModel, OutputLayer
 from sparsespeech.model_file.reader import read_model
+from sparsespeech.streaming import StreamSettings, TranscriptionStream
 
 if TYPE_CHECKING:  # imported when a beam search is asked for
     from sparsespeech.decoding.beam_search import BeamSearchDecoder
@@ -64,29 +66,35 @@ class Transcription:
     clipped_samples: int = 0  # samples beyond +-1
 
 
-def load(path_or_name: str | Path, *, backend: str = DEFAULT_BACKEND) -> Recogniser:
+def load(
+    path_or_name: str | Path, *, backend: str | None = None, threads: Threads = "auto"
+) -> Recogniser:
     """Read a model file, or a bundled model by its name, and prepare it for ``backend``.
 
-    Raises ModelFileError, BackendError or UnsupportedLayerError.
+    ``backend`` None: "cpu", or "reference" where the native engine was not built. ``threads``
+    "auto": all that this process may use. Raises ModelFileError, BackendError, EngineMemoryError
+    or UnsupportedLayerError.
     """
-    return Recogniser(read_model(resolve_model(path_or_name)), backend=backend)
+    return Recogniser(read_model(resolve_model(path_or_name)), backend=backend, threads=threads)
 
 
 class Recogniser:
     """One model on one backend; keeps nothing of one recording for the next."""
 
-    def __init__(self, model: IntegerModel, *, backend: str = DEFAULT_BACKEND) -> None:
-        """Prepare ``model``; raises BackendError or UnsupportedLayerError."""
+    def __init__(
+        self, model: IntegerModel, *, backend: str | None = None, threads: Threads = "auto"
+    ) -> None:
+        """Prepare ``model``; raises BackendError, EngineMemoryError or UnsupportedLayerError."""
         if model.activation_bits != 8:
             raise UnsupportedLayerError(
                 f"the model has {model.activation_bits}-bit activations, transcription runs models "
                 "with 8; quantize the checkpoint to 8 bits"
             )
         self.model = model
-        self.backend = backend
+        self.backend = backend if backend is not None else default_backend()
         self.features = MfccConfig.from_json(model.features)
         self.alphabet = Alphabet(model.labels)
-        self._executor = load_backend(backend)(model)
+        self._executor = load_backend(self.backend)(model, threads=threads)
         self._logit_scale = _logit_scale(model)
         self._beam_searches: dict[tuple[int | None, object], BeamSearchDecoder] = {}
 
@@ -166,6 +174,53 @@ class Recogniser:
         if key not in self._beam_searches:
             self._beam_searches = {key: self._beam_search(beam_width, language_model)}
         return self._beam_searches[key].decode
+
+    def stream(
+        self,
+        sample_rate_hz: int | None = None,
+        *,
+        decoder: DecoderName = "greedy",
+        beam_width: int | None = None,
+        language_model: str | Path | LanguageModel | None = None,
+        pause_s: float | None = None,
+        batcher: Batcher | None = None,
+    ) -> TranscriptionStream:
+        """Transcribe while the sound comes in: accept_waveform, partial, finish.
+
+        Samples come at ``sample_rate_hz`` (None: the model's rate). ``pause_s``: that many seconds
+        without a letter end an utterance; None: all sound is one utterance, whose text is that of
+        :meth:`transcribe`. ``batcher``: one of :meth:`batcher`, to share the processor with other
+        streams. Raises UnsupportedLayerError for a model that reads backwards, and the errors of
+        :meth:`decoder`.
+        """
+        self.decoder(decoder, beam_width=beam_width, language_model=language_model)
+        settings = StreamSettings(
+            features=self.features,
+            input=self.model.input,
+            logit_scale=self._logit_scale,
+            alphabet=self.alphabet,
+            start_decoder=(
+                self._beam_searches[beam_width, language_model].stream
+                if decoder == "beam"
+                else lambda: GreedyStream(self.alphabet, self.features.frame_duration_s)
+            ),
+        )
+        session = self._executor.stream() if batcher is None else batcher.session()
+        rate = self.features.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
+        return TranscriptionStream(settings, session, sample_rate_hz=rate, pause_s=pause_s)
+
+    def batcher(self) -> Batcher:
+        """A thread that steps many streams of this model together; close it after use.
+
+        Raises BackendError for a backend that steps one stream at a time.
+        """
+        make = getattr(self._executor, "batcher", None)
+        if make is None:
+            raise BackendError(
+                f"backend {self.backend!r} steps one stream at a time; many together need "
+                "backend='cpu'"
+            )
+        return cast(Batcher, make())
 
     def _beam_search(
         self, beam_width: int | None, language_model: str | Path | LanguageModel | None

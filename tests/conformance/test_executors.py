@@ -1,7 +1,8 @@
 """Every executor on every vector: bit-identical logits, and the single rules where it has them.
 
 A new executor adds one line to EXECUTORS; a new implementation of single rules (fake-quantize, a
-native kernel) adds one class like ReferenceRules to RULES.
+native kernel) adds one class like ReferenceRules to RULES. The CPU engine stands in the list once
+for each instruction set of this machine, if it was built.
 """
 
 import hashlib
@@ -11,20 +12,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparsespeech.errors import ConversionError
+from sparsespeech.cpu_engine.engine import CpuExecutor
+from sparsespeech.errors import ConversionError, UnsupportedLayerError
+from sparsespeech.graph import Conv2d, Lstm
 from sparsespeech.integer_arithmetic import fixed_point, lookup_tables
 from sparsespeech.integer_arithmetic.lstm import quantize_output
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
 from sparsespeech.integer_arithmetic.vector_cases import storage
+from tests.instruction_sets import built_instruction_sets
 
 FOLDER = Path(__file__).parent / "vectors"
 VECTORS = {path.stem: storage.read(path) for path in sorted(FOLDER.glob("*.safetensors"))}
-MODELS = [name for name, vector in VECTORS.items() if vector.kind == "model"]
+MODELS = {
+    name: storage.restore_model(vector)
+    for name, vector in VECTORS.items()
+    if vector.kind == "model"
+}
 PRIMITIVES = [name for name, vector in VECTORS.items() if vector.kind != "model"]
 
 EXECUTORS = {
     "reference": ReferenceExecutor,
     "definitional": partial(ReferenceExecutor, method="definitional"),
+    **{
+        f"cpu-{name}": partial(CpuExecutor, instruction_set=name, threads=2)
+        for name in built_instruction_sets()
+    },
 }
 
 
@@ -37,15 +49,78 @@ def utterances(vector):
         yield windows[starts[n] : starts[n + 1]], logits[rows[n] : rows[n + 1]]
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("name", MODELS)
+def holds(model, kind, **attributes):
+    """Whether a layer of ``kind`` has these attributes."""
+    return any(
+        isinstance(layer, kind) and all(getattr(layer, k) == v for k, v in attributes.items())
+        for layer in model.graph.layers
+    )
+
+
+def is_beyond_cpu(model):
+    """Whether the model needs R10 or R11, which the CPU engine does not run."""
+    summed = holds(model, Lstm, bidirectional=True, merge="sum")
+    return model.activation_bits == 16 or holds(model, Conv2d) or summed
+
+
+def runs(executor, name):
+    return not (executor.startswith("cpu-") and is_beyond_cpu(MODELS[name]))
+
+
+CASES = [(executor, name) for name in MODELS for executor in EXECUTORS if runs(executor, name)]
+UNIDIRECTIONAL = [
+    (executor, name)
+    for executor, name in CASES
+    if executor != "definitional"  # its streams are those of the reference
+    and not holds(MODELS[name], Lstm, bidirectional=True)
+    and not holds(MODELS[name], Conv2d)
+]
+CPU = [executor for executor in EXECUTORS if executor.startswith("cpu-")]
+
+
+@pytest.mark.parametrize(("executor", "name"), CASES)
 def test_logits(executor, name):
-    run = EXECUTORS[executor](storage.restore_model(VECTORS[name])).run
+    run = EXECUTORS[executor](MODELS[name]).run
     cases = list(utterances(VECTORS[name]))
     for windows, expected in [*cases, cases[0]]:  # R12: the first again, after all others
         logits = run(windows)
         assert logits.dtype == np.int64
         np.testing.assert_array_equal(logits, expected)
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+@pytest.mark.parametrize(("executor", "name"), UNIDIRECTIONAL)
+def test_streams(executor, name, size):
+    runner = EXECUTORS[executor](MODELS[name])
+    for windows, expected in utterances(VECTORS[name]):
+        session = runner.stream()
+        starts = range(0, max(1, len(windows)), size)
+        chunks = [session.push(windows[start : start + size]) for start in starts]
+        np.testing.assert_array_equal(np.concatenate(chunks), expected)
+
+
+@pytest.mark.parametrize(
+    ("executor", "name"),
+    [case for case in CASES if case not in UNIDIRECTIONAL and case[0] != "definitional"],
+)
+def test_no_streams(executor, name):
+    with pytest.raises(UnsupportedLayerError, match="needs a unidirectional model"):
+        EXECUTORS[executor](MODELS[name]).stream()
+
+
+@pytest.mark.parametrize(("executor", "name"), [case for case in CASES if case[0] in CPU])
+def test_batches(executor, name):
+    cases = list(utterances(VECTORS[name])) * 3
+    logits = EXECUTORS[executor](MODELS[name]).run_batch([windows for windows, _ in cases])
+    for found, (_, expected) in zip(logits, cases, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("executor", CPU)
+@pytest.mark.parametrize("name", [name for name in MODELS if is_beyond_cpu(MODELS[name])])
+def test_layers_beyond_the_cpu_engine(executor, name):
+    with pytest.raises(UnsupportedLayerError, match=r"rule R1[01].*--backend reference"):
+        EXECUTORS[executor](MODELS[name])
 
 
 class ReferenceRules:

@@ -50,7 +50,7 @@ def spelling(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Recogniser]:
     def make(text: str) -> Recogniser:
         monkeypatch.setattr(
             "sparsespeech.recogniser.load_backend",
-            lambda name: lambda model: ScriptedExecutor(model, text),
+            lambda name: lambda model, threads: ScriptedExecutor(model, text),
         )
         return Recogniser(random_model())
 

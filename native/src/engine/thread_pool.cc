@@ -14,7 +14,9 @@ namespace {
 // Between two layers of one utterance a thread waits some microseconds, between two utterances
 // much longer: spinning covers the first, sleep the second.
 constexpr int kSpinsBeforeSleep = 20'000;
-constexpr int kSpinsBeforeYield = 2'000;  // where others need the processor more
+// A thread that gives way on a busy machine comes back milliseconds later, so waiting for the
+// others of a team gives way only where they are not running at all.
+constexpr int kSpinsBeforeYield = 50'000;
 
 void pause() {
 #if defined(__x86_64__)

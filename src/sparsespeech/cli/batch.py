@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsespeech.backend import Threads
 from sparsespeech.errors import SparseSpeechError
 from sparsespeech.recogniser import DecoderName, Recogniser, Transcription, load
 
@@ -18,6 +19,7 @@ class BatchSettings:
 
     model: str
     backend: str
+    threads: Threads  # of each process
     decoder: DecoderName
     beam_width: int | None
     language_model: str | None  # path of an ARPA file
@@ -37,8 +39,8 @@ class Outcome:
 def transcribe_batch(paths: list[Path], settings: BatchSettings, jobs: int) -> Iterator[Outcome]:
     """Outcomes in the order of ``paths``; an unusable recording does not stop the others.
 
-    Raises ModelFileError, BackendError, LanguageModelError or AlphabetMismatchError before the
-    first outcome.
+    Raises ModelFileError, BackendError, EngineMemoryError, LanguageModelError or
+    AlphabetMismatchError before the first outcome.
     """
     worker = _Worker(settings)
     if jobs == 1 or len(paths) == 1:
@@ -60,7 +62,9 @@ class _Worker:
 
     def __init__(self, settings: BatchSettings) -> None:
         self._settings = settings
-        self._recogniser: Recogniser = load(settings.model, backend=settings.backend)
+        self._recogniser: Recogniser = load(
+            settings.model, backend=settings.backend, threads=settings.threads
+        )
         self._recogniser.decoder(
             settings.decoder,
             beam_width=settings.beam_width,
@@ -78,10 +82,10 @@ class _Worker:
                 max_duration_s=settings.max_duration_s,
                 allow_truncated=settings.allow_truncated,
             )
+        except MemoryError:  # EngineMemoryError too, which does not know the path
+            return Outcome(path, None, f"{path}: not enough memory; split the recording")
         except SparseSpeechError as error:
             return Outcome(path, None, str(error))
-        except MemoryError:
-            return Outcome(path, None, f"{path}: not enough memory; split the recording")
         return Outcome(path, transcription)
 
 

@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sparsespeech.backend import Threads, default_backend
 from sparsespeech.cli.default_model import default_model
+from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
 from sparsespeech.cli.stage_table import add_up, stage_table
 from sparsespeech.cli.transcription_formats import timing_records
 from sparsespeech.corpora.manifest import Utterance, read_manifest
@@ -26,7 +28,8 @@ def run(
         str | None,
         typer.Option(help="Model file, or name of a bundled model; default english-small."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="Executor: reference.")] = "reference",
+    backend: BackendOption = None,
+    threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Transcribe the bundled recordings and compare with what was said.
@@ -34,8 +37,9 @@ def run(
     The recordings are sentences of our own, spoken by flite and espeak-ng; voices of these
     programs are in the training data of the bundled model, these sentences are not.
     """
-    name = model or default_model()
-    demonstration = demonstrate(name, backend)
+    demonstration = demonstrate(
+        model or default_model(), backend or default_backend(), threads_of_process(threads)
+    )
     if as_json:
         print(json.dumps(_figures(demonstration), ensure_ascii=False, indent=2))
     else:
@@ -79,9 +83,9 @@ def demo_manifest() -> Path:
     return Path(str(files("sparsespeech").joinpath("demo_audio", "manifest.jsonl")))
 
 
-def demonstrate(model: str, backend: str) -> Demonstration:
+def demonstrate(model: str, backend: str, threads: Threads = "auto") -> Demonstration:
     """Transcribe every bundled recording; raises ModelFileError or BackendError."""
-    recogniser = load(model, backend=backend)
+    recogniser = load(model, backend=backend, threads=threads)
     results = [
         (utterance, recogniser.transcribe(utterance.audio_filepath))
         for utterance in read_manifest(demo_manifest())

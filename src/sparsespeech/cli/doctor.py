@@ -20,8 +20,14 @@ from rich.table import Table
 from sparsespeech import __version__, machine
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.audio.silence import holds_no_speech, slice_levels_dbfs
-from sparsespeech.backend import backend_names, load_backend
+from sparsespeech.backend import backend_names, default_backend, is_built, load_backend
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure
+from sparsespeech.cpu_engine.native import (
+    INSTRUCTION_SET_VARIABLE,
+    available_instruction_sets,
+    choose_instruction_set,
+)
+from sparsespeech.cpu_engine.threads import THREADS_VARIABLE, resolve_threads
 from sparsespeech.errors import SparseSpeechError
 from sparsespeech.model_file.lookup import bundled_models
 from sparsespeech.recogniser import load
@@ -63,8 +69,11 @@ def run(
             "cgroup_quota": machine.cpu_quota(),
             "usable": machine.usable_threads(),
         },
-        "backends": {name: _check(_backend(name), failures) for name in backend_names()},
-        "native_engine": _native_engine(),
+        "backends": {
+            name: _check(_backend(name), failures) for name in backend_names() if is_built(name)
+        },
+        "default_backend": default_backend(),
+        "native_engine": _check(_native_engine, failures),
         "extras": {extra: _installed(library) for extra, library in _EXTRAS.items()},
         "synthesizers": {name: shutil.which(name) is not None for name in _SYNTHESIZERS},
         "models": {
@@ -155,12 +164,21 @@ def _installed(library: str) -> bool:
     return importlib.util.find_spec(library) is not None
 
 
-def _native_engine() -> str:
-    if _installed("sparsespeech._native"):
-        from sparsespeech._native import instruction_sets
-
-        return f"built; its best kernels here will be {instruction_sets()[-1]}"
-    return "not built: this version runs the numpy reference (it needs no compiler)"
+def _native_engine() -> Report:
+    """Whether it was built, and what it uses unless told otherwise; on which variables' word."""
+    if not is_built("cpu"):
+        return {"built": False}
+    return {
+        "built": True,
+        "kernels": choose_instruction_set(),
+        "available": available_instruction_sets(),
+        "threads": resolve_threads(),
+        **{
+            name: os.environ[name]
+            for name in (INSTRUCTION_SET_VARIABLE, THREADS_VARIABLE)
+            if name in os.environ
+        },
+    }
 
 
 def _show(report: Report) -> None:
@@ -176,8 +194,8 @@ def _show(report: Report) -> None:
         "instruction sets": ", ".join(sets) or "none of those that the kernels use",
         "threads": f"{threads['usable']} usable ({threads['processors']} processors, affinity "
         f"{threads['affinity']}, cgroup quota {'none' if quota is None else quota})",
-        "backends": _join(report["backends"], _describe),
-        "native engine": report["native_engine"],
+        "backends": f"{_join(report['backends'], _describe)}; default {report['default_backend']}",
+        "native engine": _describe_engine(report["native_engine"]),
         "extras": _join(report["extras"], _yes_no),
         "synthesizers": _join(report["synthesizers"], _yes_no),
         "models": _join(report["models"], _describe) or "none bundled",
@@ -191,6 +209,15 @@ def _show(report: Report) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     Console(highlight=False, markup=False).print(table)
+
+
+def _describe_engine(findings: Report) -> str:
+    if findings["ok"] and not findings["built"]:
+        return (
+            "not built: no C++20 compiler was found when the package was installed; models run on "
+            "the numpy reference, slower, with the same text"
+        )
+    return _describe({key: value for key, value in findings.items() if key != "built"})
 
 
 def _join(entries: dict[str, Any], describe: Callable[[Any], str]) -> str:
@@ -210,5 +237,8 @@ def _describe(findings: Report) -> str:
         for name, value in findings.items()
         if name not in ("ok", "seconds") and value is not None
     }
-    listed = "".join(f", {name.replace('_', ' ')} {value}" for name, value in details.items())
+    listed = "".join(
+        f", {name.replace('_', ' ')} {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in details.items()
+    )
     return f"ok in {findings['seconds']:.3f} s{listed}"

@@ -13,7 +13,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sparsespeech import atomic_file
-from sparsespeech.cli.evaluation_batch import DecoderSettings, Recognition, recognise_all
+from sparsespeech.backend import default_backend
+from sparsespeech.cli.decoder_options import decoder_name
+from sparsespeech.cli.evaluation_batch import (
+    DecoderSettings,
+    ExecutorSettings,
+    Recognition,
+    recognise_all,
+)
+from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
 from sparsespeech.corpora.manifest import Utterance, read_manifest
 from sparsespeech.decoding.beam_search import DEFAULT_ALPHA, DEFAULT_BEAM_WIDTH, DEFAULT_BETA
 from sparsespeech.evaluation.comparison import Comparison, ModelErrors
@@ -45,7 +53,8 @@ def run(
     lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
     alpha: Annotated[float, typer.Option(help="Weight of the language model.")] = DEFAULT_ALPHA,
     beta: Annotated[float, typer.Option(help="Bonus of each word, with --lm.")] = DEFAULT_BETA,
-    backend: Annotated[str, typer.Option(help="Executor of model files.")] = "reference",
+    backend: BackendOption = None,
+    threads: ThreadsOption = None,
     by_speaker: Annotated[
         bool,
         typer.Option("--by-speaker", help="Draw speakers, not utterances, for the intervals."),
@@ -62,14 +71,15 @@ def run(
     Other models are compared with the first one on the same utterances.
     """
     settings = DecoderSettings(
-        name=_decoder_name(decoder, beam, lm),
+        name=decoder_name(decoder, beam, lm),
         beam_width=beam or DEFAULT_BEAM_WIDTH,
         language_model=lm,
         alpha=alpha,
         beta=beta,
     )
     utterances = read_manifest(manifest, split=split)[:limit]
-    results = [_evaluate(model, backend, settings, utterances, jobs) for model in models]
+    executor = ExecutorSettings(backend or default_backend(), threads_of_process(threads, jobs))
+    results = [_evaluate(model, executor, settings, utterances, jobs) for model in models]
     if output is not None:
         _write_hypotheses(output, results, utterances)
     comparison = Comparison(
@@ -84,22 +94,17 @@ def run(
         _print_report(comparison, worst)
 
 
-def _decoder_name(decoder: str | None, beam: int | None, lm: Path | None) -> str:
-    if decoder not in (None, "greedy", "beam"):
-        raise typer.BadParameter(f"{decoder!r} is not greedy or beam", param_hint="--decoder")
-    wanted = beam is not None or lm is not None
-    if decoder == "greedy" and wanted:
-        raise typer.BadParameter("--beam and --lm need --decoder beam", param_hint="--decoder")
-    return decoder or ("beam" if wanted else "greedy")
-
-
 def _evaluate(
-    model: str, backend: str, settings: DecoderSettings, utterances: list[Utterance], jobs: int
+    model: str,
+    executor: ExecutorSettings,
+    settings: DecoderSettings,
+    utterances: list[Utterance],
+    jobs: int,
 ) -> ModelErrors:
     recordings = [utterance.audio_filepath for utterance in utterances]
     recognitions = list(
         _with_progress(
-            recognise_all(model, backend, settings, recordings, jobs), model, len(recordings)
+            recognise_all(model, executor, settings, recordings, jobs), model, len(recordings)
         )
     )
     return ModelErrors(

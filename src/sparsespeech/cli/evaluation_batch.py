@@ -16,11 +16,20 @@ from numpy.typing import NDArray
 
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.audio.silence import holds_no_speech
+from sparsespeech.backend import Threads
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.beam_search import BeamSearchDecoder
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.decoding.language_model import LanguageModel
 from sparsespeech.decoding.transcript import Transcript
+
+
+@dataclass(frozen=True)
+class ExecutorSettings:
+    """Who computes the log-probabilities of a model file."""
+
+    backend: str
+    threads: Threads  # of each process
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,18 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def recognise_all(
-    model: str, backend: str, decoder: DecoderSettings, recordings: list[Path], jobs: int
+    model: str,
+    executor: ExecutorSettings,
+    decoder: DecoderSettings,
+    recordings: list[Path],
+    jobs: int,
 ) -> Iterator[Recognition]:
     """Recognitions in the order of ``recordings``.
 
-    Raises AudioError, ModelFileError, CheckpointError, BackendError, LanguageModelError,
-    AlphabetMismatchError or MissingDependencyError.
+    Raises AudioError, ModelFileError, CheckpointError, BackendError, EngineMemoryError,
+    LanguageModelError, AlphabetMismatchError or MissingDependencyError.
     """
-    worker = _Worker(model, backend, decoder)  # here too: its errors do not reach us from a pool
+    worker = _Worker(model, executor, decoder)  # here too: its errors do not reach us from a pool
     if jobs == 1 or len(recordings) == 1:
         yield from map(worker.recognise, recordings)
         return
@@ -84,7 +97,7 @@ def recognise_all(
         min(jobs, len(recordings)),
         context,
         initializer=_start_worker,
-        initargs=(model, backend, decoder),
+        initargs=(model, executor, decoder),
     ) as pool:
         try:
             yield from pool.map(_recognise_in_worker, recordings)
@@ -96,8 +109,8 @@ def recognise_all(
 class _Worker:
     """A model with its decoder."""
 
-    def __init__(self, model: str, backend: str, decoder: DecoderSettings) -> None:
-        self._model, self._sample_rate_hz, frame_duration_s = _load(model, backend)
+    def __init__(self, model: str, executor: ExecutorSettings, decoder: DecoderSettings) -> None:
+        self._model, self._sample_rate_hz, frame_duration_s = _load(model, executor)
         self._decode = _decoder(decoder, self._model.alphabet, frame_duration_s)
 
     def recognise(self, path: Path) -> Recognition:
@@ -110,7 +123,7 @@ class _Worker:
         return Recognition(text, recording.duration_s, time.perf_counter() - start)
 
 
-def _load(model: str, backend: str) -> tuple[AcousticModel, int, float]:
+def _load(model: str, executor: ExecutorSettings) -> tuple[AcousticModel, int, float]:
     """The model, its sample rate in Hz and the duration of its frames in seconds."""
     if is_checkpoint(Path(model)):
         from sparsespeech.training.float_recogniser import FloatRecogniser
@@ -119,7 +132,7 @@ def _load(model: str, backend: str) -> tuple[AcousticModel, int, float]:
         return checkpoint, checkpoint.sample_rate_hz, checkpoint.frame_duration_s
     from sparsespeech.recogniser import load
 
-    recogniser = load(model, backend=backend)
+    recogniser = load(model, backend=executor.backend, threads=executor.threads)
     features = recogniser.features
     return recogniser, features.sample_rate_hz, features.frame_duration_s
 
@@ -146,9 +159,9 @@ def _decoder(
 _workers: list[_Worker] = []  # at most one: that of this worker process
 
 
-def _start_worker(model: str, backend: str, decoder: DecoderSettings) -> None:
+def _start_worker(model: str, executor: ExecutorSettings, decoder: DecoderSettings) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores already
-    _workers.append(_Worker(model, backend, decoder))
+    _workers.append(_Worker(model, executor, decoder))
 
 
 def _recognise_in_worker(path: Path) -> Recognition:

@@ -24,11 +24,13 @@ from sparsespeech.errors import MissingDependencyError, SparseSpeechError
 _COMMANDS = {
     "demo": "Transcribe the bundled recordings with the bundled model; facts and timing.",
     "transcribe": "Transcribe recordings: text, JSON or subtitles.",
+    "stream": "Transcribe sound while it comes in.",
     "data": "Build corpora, manifests and language models.",
     "train": "Train, prune and retrain a model by a recipe.",
     "quantize": "Turn a checkpoint into an integer model file.",
     "evaluate": "Word error rates of models on a manifest.",
     "inspect": "Layers, sparsity and sizes of a model file.",
+    "bench": "Measure the CPU engine beside other inference libraries.",
     "doctor": "Check this machine, the installation, models and recordings.",
 }
 # Libraries outside the base installation, and the extra of the package that brings each.
@@ -99,15 +101,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _explain(error: SparseSpeechError | ImportError | OSError | MemoryError) -> str:
     """One line for an expected failure; raises ``error`` again if it is a bug."""
     match error:
+        case SparseSpeechError():
+            return str(error)
         case ImportError():
             return str(_missing_dependency(error))
         case OSError():
             where = f"{error.filename}: " if error.filename is not None else ""
             advice = "; free some space and run it again" if error.errno == errno.ENOSPC else ""
             return f"{where}{error.strerror or error}{advice}"
-        case MemoryError():
-            return "not enough memory; give shorter recordings or a smaller model"
-    return str(error)
+    return "not enough memory; give shorter recordings or a smaller model"
 
 
 def _missing_dependency(error: ImportError) -> MissingDependencyError:

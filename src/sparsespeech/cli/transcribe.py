@@ -12,12 +12,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sparsespeech.audio.finding import find_recordings
+from sparsespeech.backend import default_backend
 from sparsespeech.cli.batch import BatchSettings, Outcome, transcribe_batch
+from sparsespeech.cli.decoder_options import decoder_name
 from sparsespeech.cli.default_model import default_model
+from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure, print_warning
 from sparsespeech.cli.transcription_formats import Format
 from sparsespeech.cli.transcription_output import TranscriptionOutput
-from sparsespeech.recogniser import DecoderName, Transcription
+from sparsespeech.recogniser import Transcription
 
 
 def run(
@@ -60,7 +63,8 @@ def run(
         bool,
         typer.Option("--allow-truncated", help="Transcribe what is there of truncated files."),
     ] = False,
-    backend: Annotated[str, typer.Option(help="Executor: reference.")] = "reference",
+    backend: BackendOption = None,
+    threads: ThreadsOption = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
 ) -> None:
     """Transcribe recordings of any common format, sample rate and channel count.
@@ -70,8 +74,9 @@ def run(
     """
     settings = BatchSettings(
         model=model or default_model(),
-        backend=backend,
-        decoder=_decoder_name(decoder, beam, lm),
+        backend=backend or default_backend(),
+        threads=threads_of_process(threads, jobs),
+        decoder=decoder_name(decoder, beam, lm),
         beam_width=beam,
         language_model=str(lm) if lm is not None else None,
         max_duration_s=max_duration,
@@ -91,16 +96,6 @@ def run(
     sink.finish()
     if failures:
         raise typer.Exit(FAILURE_STATUS)
-
-
-def _decoder_name(decoder: str | None, beam: int | None, lm: Path | None) -> DecoderName:
-    if decoder == "beam" or (decoder is None and (beam is not None or lm is not None)):
-        return "beam"
-    if decoder not in (None, "greedy"):
-        raise typer.BadParameter(f"{decoder!r} is not greedy or beam", param_hint="--decoder")
-    if beam is not None or lm is not None:
-        raise typer.BadParameter("--beam and --lm need --decoder beam", param_hint="--decoder")
-    return "greedy"
 
 
 def _with_progress(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:

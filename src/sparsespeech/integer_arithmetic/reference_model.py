@@ -18,6 +18,7 @@ from sparsespeech.errors import UnsupportedLayerError
 from sparsespeech.graph import Conv2d, Layer
 from sparsespeech.integer_arithmetic import lstm, operators
 from sparsespeech.integer_arithmetic.lookup_tables import SigmoidTable
+from sparsespeech.integer_arithmetic.reference_session import ReferenceSession
 from sparsespeech.integer_arithmetic.vectorized_lstm import VectorizedLstm
 from sparsespeech.integer_arithmetic.vectorized_operators import (
     VectorizedConvolution,
@@ -46,15 +47,18 @@ class ReferenceExecutor:
         model: IntegerModel,
         *,
         method: Literal["vectorized", "definitional"] = "vectorized",
+        threads: int | Literal["auto"] = "auto",
     ) -> None:
         """Prepare every layer of ``model``, whose proofs (R3, R4, R5) the reader has made.
 
+        ``threads`` bounds what other executors use; this one computes on the caller's thread.
         Raises UnsupportedLayerError if a layer and its graph entry do not belong together.
         """
         wide = model.activation_bits == 16
         table = SigmoidTable(model.tables["sigmoid_base"], model.tables["sigmoid_slope"])
         prepare = _vectorized if method == "vectorized" else _definitional
         self._type = activation_type(wide=wide)
+        self._model = model
         self._layers = [
             (layer.name, prepare(layer, entry, table, wide))
             for layer, entry in zip(model.layers, model.graph.layers, strict=True)
@@ -81,6 +85,13 @@ class ReferenceExecutor:
             activations = run_layer(activations)
             times.append((name, time.perf_counter() - start))
         return activations.astype(np.int64, copy=False), times
+
+    def stream(self) -> ReferenceSession:
+        """A new utterance that comes in chunks.
+
+        Raises UnsupportedLayerError for a model that reads backwards, or convolves over time.
+        """
+        return ReferenceSession(self._model)
 
 
 def _vectorized(

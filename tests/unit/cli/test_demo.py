@@ -32,7 +32,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
     first = read_manifest(demo_manifest())[0].text
     monkeypatch.setattr(
         "sparsespeech.recogniser.load_backend",
-        lambda name: lambda model: ScriptedExecutor(model, first),
+        lambda name: lambda model, threads: ScriptedExecutor(model, first),
     )
 
 

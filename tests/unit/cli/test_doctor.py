@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import soundfile
 from sparsespeech import __version__
 from sparsespeech.cli.main import main
 from sparsespeech.model_file.writer import write_model
+from tests.fake_engine import put_fake_engine
 from tests.random_models import random_integer_model
 from tests.scripted_backend import babble
 
@@ -89,6 +92,67 @@ def test_every_failed_check_is_a_line(
     assert not report["language_model"]["ok"]
     assert "no such file" in report["audio"]["error"]
     assert captured.err.count("sparsespeech: error: ") == captured.err.count("\n") == 2
+
+
+# ---- the native engine ------------------------------------------------------------------------
+
+
+def engine_report(capsys: pytest.CaptureFixture[str], status: int = 0) -> dict[str, Any]:
+    assert main(["doctor", "--json"]) == status
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
+
+
+def test_engine_that_was_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_fake_engine(monkeypatch)
+    monkeypatch.delenv("SPARSESPEECH_CPU_ISA", raising=False)
+    monkeypatch.delenv("SPARSESPEECH_THREADS", raising=False)
+    report = engine_report(capsys)
+    engine = report["native_engine"]
+    assert (engine["ok"], engine["built"], engine["kernels"]) == (True, True, "avx2")
+    assert engine["available"] == ["scalar", "avx2"]
+    assert engine["threads"] == report["threads"]["usable"]
+    assert report["default_backend"] == "cpu"
+    assert set(report["backends"]) == {"cpu", "reference"}
+    monkeypatch.setenv("SPARSESPEECH_CPU_ISA", "scalar")
+    monkeypatch.setenv("SPARSESPEECH_THREADS", "7")
+    engine = engine_report(capsys)["native_engine"]
+    assert (engine["kernels"], engine["SPARSESPEECH_CPU_ISA"]) == ("scalar", "scalar")
+    assert (engine["threads"], engine["SPARSESPEECH_THREADS"]) == (7, "7")
+    assert main(["doctor"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for part in ("kernels scalar", "available scalar, avx2", "threads 7", "CPU ISA scalar",
+                 "default cpu"):  # fmt: skip
+        assert part in shown, part
+
+
+def test_engine_that_was_not_built(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sparsespeech._native", None)
+    report = engine_report(capsys)
+    assert (report["native_engine"]["ok"], report["native_engine"]["built"]) == (True, False)
+    assert (report["default_backend"], set(report["backends"])) == ("reference", {"reference"})
+    assert main(["doctor"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "not built: no C++20 compiler was found" in " ".join(captured.out.split())
+
+
+def test_instruction_set_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_fake_engine(monkeypatch)
+    monkeypatch.setenv("SPARSESPEECH_CPU_ISA", "amx")
+    assert main(["doctor"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("sparsespeech: error: SPARSESPEECH_CPU_ISA asks for amx")
+    assert "FAILED" in captured.out
+
+
+# ---- models and recordings --------------------------------------------------------------------
 
 
 def test_missing_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,9 +16,11 @@ import pytest
 from sparsespeech import __version__
 from sparsespeech.cli import main as cli
 from sparsespeech.cli.main import main
-from sparsespeech.errors import AudioError
+from sparsespeech.errors import AudioError, EngineMemoryError
 
-COMMANDS = ("demo", "transcribe", "data", "train", "quantize", "evaluate", "inspect", "doctor")
+COMMANDS = (
+    "demo", "transcribe", "stream", "data", "train", "quantize", "evaluate", "inspect", "doctor",
+)  # fmt: skip
 
 
 def put_command(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -83,6 +85,7 @@ def test_installed_command_is_main(repository: Path) -> None:
          "out.json: No space left on device; free some space and run it again"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), "x: Permission denied"),
         (OSError("strange"), "strange"),
+        (EngineMemoryError("the model needs 9 GB"), "the model needs 9 GB"),
         (MemoryError(), "not enough memory; give shorter recordings or a smaller model"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"),
          "torch is not installed; this command needs it: pip install 'sparsespeech[train]'"),

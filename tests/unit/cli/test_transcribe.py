@@ -33,7 +33,7 @@ def run(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """Runs the command with a model that hears "good day" in everything."""
     monkeypatch.setattr(
         "sparsespeech.recogniser.load_backend",
-        lambda name: lambda model: ScriptedExecutor(model, "good day"),
+        lambda name: lambda model, threads: ScriptedExecutor(model, "good day"),
     )
 
     def transcribe(*arguments: object) -> tuple[int, str, str]:

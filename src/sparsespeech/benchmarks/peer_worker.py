@@ -1,0 +1,100 @@
+"""The process of one peer: prepare it, then run it as often as the benchmark asks.
+
+Arguments: module of the peer, precision, threads, folder, name, libraries. The folder holds
+``network.npz`` and ``windows.npy``; the logits of the first run are written beside them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from sparsespeech.benchmarks.float_network import load_network
+from sparsespeech.benchmarks.peer import PreparedPeer
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve one benchmark until its end of the pipe is closed."""
+    _end_with_parent()
+    module, precision, threads, folder, name, *libraries = arguments
+    answers = _claim_stdout()
+    windows = np.load(Path(folder, "windows.npy"), allow_pickle=False)
+    prepare = importlib.import_module(module).prepare
+    peer: PreparedPeer = prepare(
+        load_network(Path(folder, "network.npz")), windows, int(threads), precision
+    )
+    np.save(Path(folder, f"{name}.npy"), peer.finish(peer.run()), allow_pickle=False)
+    gc.collect()
+    gc.freeze()
+    _send(
+        answers,
+        {
+            "versions": _versions(libraries),
+            "notes": peer.notes,
+            "resident_mib": _resident_mib(),
+        },
+    )
+    for line in sys.stdin:
+        _send(answers, {"seconds": _time_runs(peer, int(json.loads(line)["runs"]))})
+
+
+def _time_runs(peer: PreparedPeer, count: int) -> list[float]:
+    peer.run()
+    times = []
+    gc.disable()
+    for _ in range(count):
+        start = time.perf_counter()
+        peer.run()
+        times.append(time.perf_counter() - start)
+    gc.enable()
+    return times
+
+
+def _end_with_parent() -> None:
+    """A stopped process would outlive a benchmark that is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def _claim_stdout() -> TextIO:
+    """The pipe to the benchmark; whatever libraries print goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _send(answers: TextIO, answer: dict[str, object]) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+def _versions(libraries: list[str]) -> dict[str, str]:
+    found = {}
+    for library in libraries:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,49 @@
+"""What every benchmark returns: figures by fixed names, and the rows behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sparsespeech.benchmarks.machine_facts import machine_facts
+
+_SIGNIFICANT_DIGITS = 6
+Row = dict[str, Any]
+
+
+@dataclass
+class BenchResult:
+    """Grows while a benchmark runs. Each row says under "table" where it belongs."""
+
+    bench: str
+    config: dict[str, Any]
+    machine: dict[str, Any] = field(default_factory=machine_facts)
+    figures: dict[str, float] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+    def add_rows(self, table: str, *rows: Row) -> None:
+        """Append ``rows`` to ``table``."""
+        self.rows += [{"table": table, **row} for row in rows]
+
+    def table(self, name: str) -> list[Row]:
+        """The rows of one table."""
+        return [row for row in self.rows if row["table"] == name]
+
+    def add_versions(self, versions: dict[str, str]) -> None:
+        """Versions of libraries that a peer has loaded."""
+        self.machine["versions"].update(versions)
+
+    def to_json(self) -> dict[str, Any]:
+        """One object: bench, machine, config, figures, rows."""
+        return {
+            "bench": self.bench,
+            "machine": self.machine,
+            "config": self.config,
+            "figures": {name: rounded(value) for name, value in self.figures.items()},
+            "rows": [{key: rounded(value) for key, value in row.items()} for row in self.rows],
+        }
+
+
+def rounded(value: Any) -> Any:
+    """Floats to six significant digits, everything else as it is."""
+    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value

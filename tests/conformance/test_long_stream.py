@@ -1,0 +1,70 @@
+"""An hour of sound through one stream: memory stays where it was.
+
+Times are not judged here, because other programs may compute at the same time;
+``benchmarks.long_stream`` measures them.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from sparsespeech.backend import backend_names, is_built
+from sparsespeech.benchmarks.long_stream import (
+    MEMORY_FILE,
+    LongStreamOptions,
+    resident_bytes,
+    run_long_stream,
+)
+from sparsespeech.recogniser import Recogniser
+from tests.scripted_backend import babble
+from tests.talkative_model import talkative_model
+
+BACKENDS = [name for name in backend_names() if is_built(name)]
+QUICK = LongStreamOptions(seconds=6.0, section_s=2.0, pause_s=0.02)
+
+
+def test_what_is_measured() -> None:
+    result = run_long_stream(Recogniser(talkative_model(), backend="reference"), QUICK)
+    rows = result.table("sections")
+    assert [row["until_s"] for row in rows] == pytest.approx([1.92, 3.84, 5.76])
+    assert set(result.figures) == {
+        "step_ms_first", "step_ms_last", "step_p99_ms", "resident_mb_first", "resident_mb_last",
+    }  # fmt: skip
+    assert all(value > 0 for value in result.figures.values())
+    assert result.figures["step_ms_first"] == rows[1]["step_ms"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_python_keeps_nothing_of_the_past(backend: str) -> None:
+    """Two minutes, with every object of Python counted."""
+    stream = Recogniser(talkative_model(), backend=backend).stream(pause_s=0.02)
+    sound = babble(20.0).astype(np.float32)
+    kept = []
+    tracemalloc.start()
+    try:
+        for _ in range(6):
+            for start in range(0, sound.size, 5_120):
+                stream.accept_waveform(sound[start : start + 5_120])
+                stream.partial()
+            kept.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    # The silence gate holds up to 60 s of levels, the utterance under way some words.
+    assert max(kept[1:]) - kept[0] < 50_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_hour(backend: str) -> None:
+    if not MEMORY_FILE.exists():
+        pytest.skip("memory is read from /proc")
+    recogniser = Recogniser(talkative_model(), backend=backend)
+    options = LongStreamOptions(seconds=3600.0, pause_s=0.02)
+    before = resident_bytes()
+    rows = run_long_stream(recogniser, options).table("sections")
+    assert len(rows) == 12
+    assert rows[-1]["resident_mb"] - rows[1]["resident_mb"] < 1.0
+    assert resident_bytes() - before < 30e6

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sparsespeech.benchmarks import density, engine, measurement
+from sparsespeech.cli import bench
+from sparsespeech.cli.main import main
+from sparsespeech.errors import BackendError
+from tests.reference_engine import ReferenceEngine
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reference in place of the engine, on matrices of a few rows."""
+    monkeypatch.setattr(engine, "cpu_engine", lambda: ReferenceEngine)
+    monkeypatch.setattr(measurement, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(density, "QUICK_DIVISOR", 256)
+    monkeypatch.setattr(bench, "BUSY_LOAD", 1e9)
+
+
+@pytest.mark.usefixtures("_small")
+def test_one_json_object_on_stdout_in_the_file_and_as_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, plot = tmp_path / "density.json", tmp_path / "density.svg"
+    arguments = ["bench", "density", "--quick", "--peers", "none", "--threads", "1", "--json"]
+    assert main([*arguments, "--output", str(output), "--plot", str(plot)]) == 0
+    shown = capsys.readouterr()
+    answer = json.loads(shown.out)
+    assert list(answer) == ["bench", "machine", "config", "figures", "rows"]
+    assert answer["bench"] == "density"
+    assert answer["config"]["rounds"] == bench.QUICK_ROUNDS
+    assert json.loads(output.read_text()) == answer
+    assert plot.read_text().startswith("<?xml")
+    assert "measuring input part" in shown.err
+
+
+@pytest.mark.usefixtures("_small")
+def test_tables_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "density", "--quick", "--peers", "none", "--rounds", "1"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("bench density on", "input part, 50 vectors", "break_even_density", "sparse"):
+        assert words in shown
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--peers", "tensorrt"], "there is no peer 'tensorrt'"),
+        (["--plot", "x.gif", "--peers", "none"], "a picture's name ends in"),
+    ],
+)
+def test_impossible_wishes_are_one_line_and_status_2(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "density", "--quick", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("sparsespeech: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_an_absent_engine_is_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent() -> None:
+        raise BackendError("the benchmarks measure the CPU engine, which cannot be used here")
+
+    monkeypatch.setattr(engine, "cpu_engine", absent)
+    assert main(["bench", "latency"]) == 2
+    assert "cannot be used here" in capsys.readouterr().err
+
+
+def test_a_busy_machine_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (3.25, 0.0, 0.0))
+    monkeypatch.setattr(engine, "cpu_engine", lambda: ReferenceEngine)
+    bench._settings(1, 1, True, "none", None)
+    assert "other programs compute on this machine (load 3.2)" in capsys.readouterr().err
+
+
+def test_help_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("latency", "throughput", "density", "deepbench", "lstmp"):
+        assert name in shown
