@@ -66,21 +66,25 @@ void check_swept(const Kernels& kernels, const SweepMatrix& sweep, SweepOrder or
   kernels.sweep_product(sweep, order, copies, acc.data());
   expect_equal(kernels, what, acc.span(), expected);
 
-  // R5 with M = 2^15 and s = 16: half the accumulator, half up. Destinations run backwards.
-  constexpr std::int32_t kMultiplier = 1 << 15, kShift = 16;
+  // R5 with a pair for each slot, or the first one for all; destinations run backwards.
+  const std::size_t stride = order == SweepOrder::kForward ? 0 : 1;
+  std::vector<std::int32_t> multiplier, shift, expected_sums(sweep.slots);
   std::vector<std::int16_t> stored;
   std::vector<std::uint16_t> destination;
-  std::vector<std::int32_t> expected_sums(sweep.slots);
   for (std::size_t slot = 0; slot < sweep.slots; ++slot) {
-    const std::size_t place = sweep.slots - 1 - slot;
+    multiplier.push_back(static_cast<std::int32_t>(32768 + slot * 97 % 32768));
+    shift.push_back(static_cast<std::int32_t>(17 + slot % 7));
     stored.push_back(static_cast<std::int16_t>(slot * 977));
+    const std::size_t place = sweep.slots - 1 - slot;
     destination.push_back(static_cast<std::uint16_t>(place));
     expected_sums[place] = static_cast<std::int32_t>(
-        stored[slot] + plain::rescaled(expected[slot], kMultiplier, kShift));
+        stored[slot] +
+        plain::rescaled(expected[slot], multiplier[slot * stride], shift[slot * stride]));
   }
   ExactBuffer<std::int32_t> sums(sweep.slots, -1);
-  kernels.sweep_gate_sums(sweep, order, copies, stored.data(), {&kMultiplier, &kShift, 0},
-                          destination.data(), sums.data());
+  kernels.sweep_gate_sums(sweep, order, copies, stored.data(),
+                          {multiplier.data(), shift.data(), stride}, destination.data(),
+                          sums.data());
   expect_equal(kernels, what + " with gate sums", sums.span(), expected_sums);
 }
 

@@ -197,7 +197,7 @@ class TranscriptionStream:
 
 
 class _UtteranceDecoder:
-    """Decodes frame after frame; a pause of ``pause_s`` after letters ends an utterance."""
+    """Decodes frame after frame; ``pause_s`` without a letter ends an utterance (often empty)."""
 
     def __init__(self, settings: StreamSettings, pause_s: float | None) -> None:
         if pause_s is not None and not pause_s > 0:
@@ -213,7 +213,6 @@ class _UtteranceDecoder:
     def _start_utterance(self) -> None:
         self._decoder = self._settings.start_decoder()
         self._first_frame = self._frames
-        self._heard = False
         self._quiet = 0  # frames since the last letter
 
     def accept(self, log_probabilities: NDArray[np.float32]) -> list[Transcript]:
@@ -247,9 +246,8 @@ class _UtteranceDecoder:
             return
         best = log_probabilities.argmax(axis=1)
         for number, letter in enumerate(self._is_letter[best].tolist()):
-            self._heard = self._heard or letter
             self._quiet = 0 if letter else self._quiet + 1
-            if self._heard and self._quiet == self._pause:
+            if self._quiet == self._pause:
                 yield number + 1
 
     def _shifted(self, transcript: Transcript) -> Transcript:

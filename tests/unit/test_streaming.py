@@ -79,6 +79,15 @@ def test_other_sample_rates(recogniser: Recogniser, rate: int) -> None:
     assert whole.text == recogniser.transcribe(resample(samples, rate, RATE)).text != ""
 
 
+@pytest.mark.parametrize("count", [0, 1, 100, 300, 500])
+def test_very_short_recordings_at_another_rate(recogniser: Recogniser, count: int) -> None:
+    samples = babble(1.0, rate=8_000)[1_000 : 1_000 + count]  # all of it waits in the resampler
+    stream = recogniser.stream(8_000)
+    stream.accept_waveform(samples)
+    assert stream.finish().text == recogniser.transcribe(samples, 8_000).text
+    assert (recogniser.transcribe(samples, 8_000).text != "") == (count > 0)
+
+
 def test_int16_samples(recogniser: Recogniser) -> None:
     samples = np.round(babble(1.0) * 20_000).astype(np.int16)
     stream = recogniser.stream()

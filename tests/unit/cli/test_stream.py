@@ -118,6 +118,14 @@ def test_pauses_end_lines(run: Run, tmp_path: Path) -> None:
     assert "".join(lines).replace(" ", "") == whole.replace(" ", "").replace("\n", "")
 
 
+def test_partial_lines_start_anew_after_a_final_one(run: Run) -> None:
+    _, out, _ = run("--pause", 0.02, "--chunk-ms", 20, "--json", stdin=pcm(babble(2.0)))
+    records = [json.loads(line) for line in out.splitlines()]
+    kinds = [(record["type"], record["text"] != "") for record in records]
+    assert kinds.count(("final", True)) >= 3
+    assert ("partial", False) not in kinds
+
+
 def test_silence_is_one_empty_line(run: Run) -> None:
     assert run(stdin=pcm(np.zeros(RATE))) == (0, "\n", "")
     assert run(stdin=b"") == (0, "\n", "")

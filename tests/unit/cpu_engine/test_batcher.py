@@ -88,6 +88,22 @@ def test_what_waits_goes_together(
     assert np.array_equal(whole, executor.run(given[0]))
 
 
+def test_chunks_of_one_session_keep_their_order(
+    executor: CpuExecutor, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(executor, monkeypatch)
+    session, other, given = executor.stream(), executor.stream(), windows(9)
+    with executor.batcher() as batcher:
+        futures = [batcher.submit(session, given[:1])]
+        assert gate.entered.wait(WAIT_S)
+        futures += [batcher.submit(session, given[n : n + 2]) for n in (1, 3, 5, 7)]
+        batcher.submit(other, given)
+        gate.opened.set()
+        logits = np.concatenate([future.result(WAIT_S) for future in futures])
+    assert np.array_equal(logits, executor.run(given))
+    assert gate.steps == [1, 2, 1, 1, 1]
+
+
 def test_bad_chunks_are_refused_at_once(
     executor: CpuExecutor, batcher: SessionBatcher, windows: Windows
 ) -> None:
@@ -99,6 +115,8 @@ def test_bad_chunks_are_refused_at_once(
     session.finish()
     with pytest.raises(SessionFinishedError, match="finished after 3 frames"):
         session.push(given)
+    with pytest.raises(InputWindowsError):  # before there is a future
+        batcher.submit(executor.stream(), given[:, 1:])
     with pytest.raises(SessionFinishedError):
         session.finish()
 
