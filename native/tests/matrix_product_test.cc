@@ -93,7 +93,9 @@ void check_sweep(const Kernels& kernels, PlainMatrix& matrix, const PlainInput& 
   if (kernels.sweep_product == nullptr) return;
   ExactBuffer<std::uint8_t> copies(window_copies_bytes(matrix.columns()));
   load_window_copies(input.x, copies.data());
-  for (const std::size_t window : {192, 256}) {
+  std::vector<std::size_t> windows{192, 256};
+  if (kernels.sweep_window < 192) windows.insert(windows.end(), {64, 96, 128});
+  for (const std::size_t window : windows) {
     for (const std::size_t groups : {1, 2, 4}) {
       const Slots slots = shuffled_rows(matrix.rows(), kLanes * groups, random);
       const SweepMatrix sweep = pack_sweep(matrix.compressed(), slots, {window, groups});

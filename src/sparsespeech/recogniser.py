@@ -188,8 +188,8 @@ class Recogniser:
         """Transcribe while the sound comes in: accept_waveform, partial, finish.
 
         Samples come at ``sample_rate_hz`` (None: the model's rate). ``pause_s``: that many seconds
-        without a letter end an utterance; None: all sound is one utterance, whose text is that of
-        :meth:`transcribe`. ``batcher``: one of :meth:`batcher`, to share the processor with other
+        without a letter end an utterance (one without a pause ends with a word after 30 s); None:
+        all sound is one utterance, whose text is that of :meth:`transcribe`. ``batcher``: one of :meth:`batcher`, to share the processor with other
         streams. Raises UnsupportedLayerError for a model that reads backwards, and the errors of
         :meth:`decoder`.
         """

@@ -29,6 +29,7 @@ from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.features.window_stream import WindowStream
 from sparsespeech.model_file.model import InputQuantization
 
+LONGEST_UTTERANCE_S = 30.0
 _SOURCE = "samples of the stream"
 
 
@@ -179,12 +180,9 @@ class TranscriptionStream:
 
     def _result(self, transcript: Transcript, *, final: bool) -> StreamResult:
         duration_s = self._samples / self._rate
-        words: tuple[Word, ...] = ()
-        if self._gate.holds_speech():  # the last frame reaches beyond the end of the sound
-            words = tuple(
-                replace(word, end=min(word.end, duration_s)) if word.end > duration_s else word
-                for word in transcript.words
-            )
+        words = transcript.words if self._gate.holds_speech() else ()
+        if words and words[-1].end > duration_s:  # the last frame reaches beyond the sound
+            words = (*words[:-1], replace(words[-1], end=duration_s))
         text = transcript.text if words else ""
         return StreamResult(text, words, final, duration_s, self._clipped)
 
@@ -197,7 +195,11 @@ class TranscriptionStream:
 
 
 class _UtteranceDecoder:
-    """Decodes frame after frame; ``pause_s`` without a letter ends an utterance (often empty)."""
+    """Decodes frame after frame; ``pause_s`` without a letter ends an utterance (often empty).
+
+    So that an utterance without a pause does not grow for ever, it ends with the first space after
+    LONGEST_UTTERANCE_S, or with the first blank after twice that time.
+    """
 
     def __init__(self, settings: StreamSettings, pause_s: float | None) -> None:
         if pause_s is not None and not pause_s > 0:
@@ -205,8 +207,9 @@ class _UtteranceDecoder:
         self._settings = settings
         duration_s = settings.features.frame_duration_s
         self._pause = None if pause_s is None else max(1, round(pause_s / duration_s))  # frames
-        symbols = np.array(settings.alphabet.symbols)
-        self._is_letter = np.append(symbols != " ", False)  # bool[V]: neither space nor blank
+        self._longest = round(LONGEST_UTTERANCE_S / duration_s)  # frames
+        self._blank = settings.alphabet.blank
+        self._spaces = {n for n, symbol in enumerate(settings.alphabet.symbols) if symbol == " "}
         self._frames = 0
         self._start_utterance()
 
@@ -244,11 +247,18 @@ class _UtteranceDecoder:
         """Ends (excluded) of the pauses in these frames that are long enough."""
         if self._pause is None:
             return
-        best = log_probabilities.argmax(axis=1)
-        for number, letter in enumerate(self._is_letter[best].tolist()):
-            self._quiet = 0 if letter else self._quiet + 1
-            if self._quiet == self._pause:
+        length = self._frames - self._first_frame
+        for number, best in enumerate(log_probabilities.argmax(axis=1).tolist()):
+            length += 1
+            space, blank = best in self._spaces, best == self._blank
+            self._quiet = self._quiet + 1 if space or blank else 0
+            if (
+                self._quiet == self._pause
+                or (space and length > self._longest)
+                or (blank and length > 2 * self._longest)
+            ):
                 yield number + 1
+                length = 0
 
     def _shifted(self, transcript: Transcript) -> Transcript:
         """The same with times from the start of the stream."""

@@ -210,6 +210,31 @@ def test_pauses_end_utterances(spelling: Callable[[str], Recogniser], size: int)
     assert last.words[-1].end == pytest.approx((SCRIPT.index("bye") + 3) * 0.02)
 
 
+@pytest.mark.parametrize(
+    ("script", "texts"),
+    [
+        ("ab cd efgh ijkl mn op qr st", ["ab cd efgh", "ijkl mn op", "qr st"]),
+        ("ababababababababababababa_bcd_e_f", ["ababababababababababababa", "bcdef"]),
+    ],
+)
+@pytest.mark.parametrize("size", [320, 5_120])
+def test_speech_without_pauses_is_cut(
+    spelling: Callable[[str], Recogniser],
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    texts: list[str],
+    size: int,
+) -> None:
+    monkeypatch.setattr("sparsespeech.streaming.LONGEST_UTTERANCE_S", 0.2)  # ten frames
+    stream = spelling(script).stream(pause_s=1.0)
+    sound = babble(len(script) * 0.02 + 0.2)
+    ended = feed(stream, sound, range(0, sound.size, size))
+    results = [*ended, stream.finish()]
+    assert [result.text for result in results] == texts
+    starts = [result.words[0].start for result in results]
+    assert starts == pytest.approx([script.index(text[:3]) * 0.02 for text in texts])
+
+
 def test_without_pauses_it_is_one_text(spelling: Callable[[str], Recogniser]) -> None:
     stream = spelling(SCRIPT).stream()
     assert feed(stream, babble(2.0), [9_999]) == []

@@ -54,6 +54,9 @@ enum class SweepOrder { kForward, kBackward };
 struct Kernels {
   const char* name;
 
+  // Columns of the window that sweeps fastest (SweepShape), where there is sweep_product.
+  std::size_t sweep_window;
+
   // acc[s] = bias[s] + sum of w * x over the row of slot s (R3), for all slots of `matrix`.
   // `copies` is load_window_copies(x). Null where the instruction set has no byte permute.
   void (*sweep_product)(const SweepMatrix& matrix, SweepOrder order, const std::uint8_t* copies,

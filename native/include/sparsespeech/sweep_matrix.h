@@ -25,7 +25,7 @@ inline constexpr std::uint32_t kEmptySlot = ~0U;  // a slot without a row
 
 // How a matrix is swept: columns of a window, and groups of 16 rows that share one.
 struct SweepShape {
-  std::size_t window = 256;  // 192 or 256
+  std::size_t window = 256;  // 192 or 256; AVX2 also 64, 96 and 128
   std::size_t groups = 2;    // 1, 2 or 4
 
   bool operator==(const SweepShape&) const = default;

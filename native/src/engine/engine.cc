@@ -52,10 +52,11 @@ BreakEven break_even(const std::string& instruction_set) {
 
 Packing packing_of(const EngineOptions& options) {
   const BreakEven measured = break_even(options.instruction_set);
-  return {.kernels = kernels_of(options.instruction_set),
+  const Kernels& kernels = kernels_of(options.instruction_set);
+  return {.kernels = kernels,
           .dense_product_from = options.dense_from.value_or(measured.product),
           .dense_tile_from = options.dense_from.value_or(measured.tile),
-          .sweep_shape = options.sweep_shape.value_or(SweepShape{}),
+          .sweep_shape = options.sweep_shape.value_or(SweepShape{.window = kernels.sweep_window}),
           .choose_sweep_shape = !options.sweep_shape.has_value()};
 }
 

@@ -109,6 +109,7 @@ void PackedMatrix::load(std::span<const std::uint8_t> input, std::uint8_t* loade
 
 void PackedMatrix::product(const Kernels& kernels, std::size_t step, const std::uint8_t* loaded,
                            std::int32_t* acc) const {
+  if (slots() == 0) return;  // a small layer leaves some threads without rows
   if (sweep_) {
     kernels.sweep_product(*sweep_, order_of(step), loaded, acc);
   } else {
@@ -120,6 +121,7 @@ void PackedMatrix::gate_sums(const Kernels& kernels, std::size_t step, const std
                              const std::int16_t* stored, Rescale rescale,
                              const std::uint16_t* destination, std::int32_t* acc,
                              std::int32_t* sums) const {
+  if (slots() == 0) return;  // a small layer leaves some threads without rows
   if (sweep_) {
     kernels.sweep_gate_sums(*sweep_, order_of(step), loaded, stored, rescale, destination, sums);
   } else {

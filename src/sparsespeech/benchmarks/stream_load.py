@@ -24,6 +24,7 @@ from sparsespeech.model_file.model import IntegerModel
 
 CHUNK_FRAMES = 16
 CHUNK_SECONDS = 0.32
+TRIES = 2  # of each load
 Arrivals = Literal["together", "spread"]
 
 
@@ -144,14 +145,18 @@ def most_streams(
 ) -> tuple[LoadResult | None, list[LoadResult]]:
     """The largest load found whose p99 is at most ``limit_seconds``, and all loads tried.
 
-    Doubles from ``first``, then halves the gap until it is ``precision`` of the load. None if
+    Doubles from ``first``, then halves the gap until it is ``precision`` of the load. A load that
+    misses the limit has a second try: a slow spell of the machine must not end the search. None if
     one stream is too much.
     """
     tried: list[LoadResult] = []
 
     def fits(streams: int) -> bool:
-        tried.append(load.play(streams, chunks_each, arrivals))
-        return tried[-1].p99 <= limit_seconds and tried[-1].busy <= 1.0
+        for _ in range(TRIES):
+            tried.append(load.play(streams, chunks_each, arrivals))
+            if tried[-1].p99 <= limit_seconds and tried[-1].busy <= 1.0:
+                return True
+        return False
 
     low, high = 0, first
     while fits(high):

@@ -30,6 +30,7 @@ class GreedyStream:
         self._alphabet = alphabet
         self._frame_duration_s = frame_duration_s
         self._words: list[Word] = []  # settled: a space came after them
+        self._text = ""  # of the settled words
         self._spans: list[CharacterSpan] = []  # characters of the last word that have ended
         self._frames = 0
         self._score = 0.0
@@ -58,8 +59,7 @@ class GreedyStream:
     def partial(self) -> Transcript:
         """The transcript so far; its last word may still grow."""
         last = transcript_from_spans(self._open_spans(), self._frame_duration_s, 0.0)
-        words = (*self._words, *last.words)
-        return Transcript(" ".join(word.word for word in words), words, self._score)
+        return Transcript(_joined(self._text, last.text), (*self._words, *last.words), self._score)
 
     def finish(self) -> Transcript:
         """The transcript if no frame follows."""
@@ -78,4 +78,9 @@ class GreedyStream:
         if self._spans and self._spans[-1].character == " ":
             settled = transcript_from_spans(self._spans, self._frame_duration_s, 0.0)
             self._words += settled.words
+            self._text = _joined(self._text, settled.text)
             self._spans = []
+
+
+def _joined(text: str, more: str) -> str:
+    return f"{text} {more}" if text and more else text or more

@@ -9,8 +9,9 @@ namespace {
 
 constexpr Kernels kAvx2Kernels{
     .name = "avx2",
-    .sweep_product = nullptr,
-    .sweep_gate_sums = nullptr,
+    .sweep_window = 96,
+    .sweep_product = avx2_sweep_product,
+    .sweep_gate_sums = avx2_sweep_gate_sums,
     .quad_product = avx2_quad_product,
     .dense_product = avx2_dense_product,
     .quad_tile_product = avx2_quad_tile_product,

@@ -7,6 +7,7 @@ namespace sparsespeech {
 const Kernels& avx512_kernels() {
   static const Kernels kernels{
       .name = "avx512",
+      .sweep_window = 256,
       .sweep_product = avx512_sweep_product,
       .sweep_gate_sums = avx512_sweep_gate_sums,
       .quad_product = avx2_kernels().quad_product,

@@ -9,6 +9,7 @@ namespace {
 
 constexpr Kernels kScalarKernels{
     .name = "scalar",
+    .sweep_window = 0,
     .sweep_product = nullptr,
     .sweep_gate_sums = nullptr,
     .quad_product = scalar_quad_product,
