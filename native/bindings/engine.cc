@@ -11,6 +11,8 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -89,14 +91,59 @@ LayerModel layer_from(const nb::dict& dict) {
                      .high = nb::cast<int>(dict["high"])};
 }
 
+SweepShape shape_from(const nb::dict& dict) {
+  return {nb::cast<std::size_t>(dict["sweep_window"]), nb::cast<std::size_t>(dict["sweep_groups"])};
+}
+
+LayerOptions layer_options_from(const nb::dict& dict) {
+  LayerOptions options;
+  if (dict.contains("sweep_window")) options.sweep_shape = shape_from(dict);
+  if (dict.contains("dense_product_from")) {
+    options.dense_product_from = nb::cast<double>(dict["dense_product_from"]);
+  }
+  if (dict.contains("dense_tile_from")) {
+    options.dense_tile_from = nb::cast<double>(dict["dense_tile_from"]);
+  }
+  return options;
+}
+
+std::map<std::string, std::vector<std::uint32_t>> orders_from(const nb::dict& dict,
+                                                              const char* name) {
+  std::map<std::string, std::vector<std::uint32_t>> orders;
+  if (!dict.contains(name)) return orders;
+  for (const auto& [key, value] : nb::cast<nb::dict>(dict[name])) {
+    const std::span<const std::uint32_t> order = span_of<std::uint32_t>(value);
+    orders[nb::cast<std::string>(key)].assign(order.begin(), order.end());
+  }
+  return orders;
+}
+
+void set_search(const nb::dict& dict, OrderSearch& search) {
+  if (dict.contains("column_rounds")) {
+    search.column_rounds = nb::cast<std::size_t>(dict["column_rounds"]);
+  }
+  if (dict.contains("swaps_per_row")) {
+    search.swaps_per_row = nb::cast<std::size_t>(dict["swaps_per_row"]);
+  }
+  if (dict.contains("reach")) search.reach = nb::cast<std::size_t>(dict["reach"]);
+  if (dict.contains("every_matrix")) search.every_matrix = nb::cast<bool>(dict["every_matrix"]);
+  if (dict.contains("seed")) search.seed = nb::cast<std::uint64_t>(dict["seed"]);
+}
+
 EngineOptions options_from(const std::string& instruction_set, std::size_t threads,
                            const nb::dict& dict) {
   EngineOptions options{.instruction_set = instruction_set, .threads = threads};
   if (dict.contains("dense_from")) options.dense_from = nb::cast<double>(dict["dense_from"]);
   if (dict.contains("sweep_window")) {
-    options.sweep_shape = SweepShape{nb::cast<std::size_t>(dict["sweep_window"]),
-                                     nb::cast<std::size_t>(dict["sweep_groups"])};
+    options.sweep_shape = shape_from(dict);
   }
+  if (dict.contains("layers")) {
+    for (const auto& [name, choices] : nb::cast<nb::dict>(dict["layers"])) {
+      options.layers[nb::cast<std::string>(name)] = layer_options_from(nb::cast<nb::dict>(choices));
+    }
+  }
+  options.orders = {orders_from(dict, "unit_orders"), orders_from(dict, "row_orders")};
+  if (dict.contains("search")) set_search(nb::cast<nb::dict>(dict["search"]), options.search);
   return options;
 }
 
@@ -154,6 +201,27 @@ class PythonEngine {
   std::mutex mutex_;
 };
 
+nb::dict orders_to_python(const std::map<std::string, std::vector<std::uint32_t>>& orders) {
+  nb::dict dict;
+  for (const auto& [name, order] : orders) {
+    auto copy = std::make_unique<std::vector<std::uint32_t>>(order);
+    std::uint32_t* data = copy->data();
+    const nb::capsule owner(copy.release(), [](void* p) noexcept {
+      delete static_cast<std::vector<std::uint32_t>*>(p);
+    });
+    dict[name.c_str()] = nb::ndarray<std::uint32_t, nb::numpy>(data, {order.size()}, owner);
+  }
+  return dict;
+}
+
+nb::dict unit_orders(const PythonEngine& python) {
+  return orders_to_python(python.engine().orders().units);
+}
+
+nb::dict row_orders(const PythonEngine& python) {
+  return orders_to_python(python.engine().orders().rows);
+}
+
 nb::list matrix_report(const PythonEngine& python) {
   nb::list list;
   for (const MatrixReport& report : python.engine().matrices()) {
@@ -179,6 +247,8 @@ void bind_engine(nb::module_& module) {
   using sparsespeech::EngineState;
   using sparsespeech::matrix_report;
   using sparsespeech::PythonEngine;
+  using sparsespeech::row_orders;
+  using sparsespeech::unit_orders;
   nb::module_ engine = module.def_submodule("engine", "The CPU engine.");
   nb::class_<EngineState>(engine, "State", "What a unidirectional model keeps between two frames.")
       .def_prop_ro("bytes", &EngineState::bytes);
@@ -201,5 +271,9 @@ void bind_engine(nb::module_& module) {
                    [](const PythonEngine& python) { return python.engine().instruction_set(); })
       .def_prop_ro("layer_names",
                    [](const PythonEngine& python) { return python.engine().layer_names(); })
-      .def_prop_ro("matrix_report", &matrix_report);
+      .def_prop_ro("matrix_report", &matrix_report)
+      .def_prop_ro("unit_orders", &unit_orders,
+                   "By LSTM direction, the unit at each place: uint32[H].")
+      .def_prop_ro("row_orders", &row_orders,
+                   "By matrix, the row of each slot, 2^32 - 1 for none: uint32[S].");
 }

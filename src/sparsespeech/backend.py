@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Literal, Protocol, cast
 
 import numpy as np
@@ -53,7 +54,7 @@ class Executor(Protocol):
 
 
 class Batcher(Protocol):
-    """Steps the sessions of many streams together, as their chunks come in."""
+    """Steps the sessions of many streams together, as their chunks come in; a context manager."""
 
     def session(self) -> Session:
         """A new session; its ``push`` returns when the step with its chunk is done."""
@@ -62,6 +63,15 @@ class Batcher(Protocol):
     def close(self) -> None:
         """Compute what waits, then stop."""
         ...
+
+    def __enter__(self) -> Batcher: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
 
 class Backend(Protocol):

@@ -189,9 +189,9 @@ class Recogniser:
 
         Samples come at ``sample_rate_hz`` (None: the model's rate). ``pause_s``: that many seconds
         without a letter end an utterance (one without a pause ends with a word after 30 s); None:
-        all sound is one utterance, whose text is that of :meth:`transcribe`. ``batcher``: one of :meth:`batcher`, to share the processor with other
-        streams. Raises UnsupportedLayerError for a model that reads backwards, and the errors of
-        :meth:`decoder`.
+        all sound is one utterance, whose text is that of :meth:`transcribe`. ``batcher``: one of
+        :meth:`batcher`, to share the processor with other streams. Raises UnsupportedLayerError
+        for a model that reads backwards, and the errors of :meth:`decoder`.
         """
         self.decoder(decoder, beam_width=beam_width, language_model=language_model)
         settings = StreamSettings(

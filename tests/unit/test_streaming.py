@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sparsespeech.errors import (
 )
 from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.recogniser import Recogniser
+from tests.fake_engine import put_fake_engine
 from tests.random_models import random_integer_model
 from tests.scripted_backend import babble
 from tests.talkative_model import talkative_model
@@ -353,6 +355,27 @@ def test_arguments_are_checked(recogniser: Recogniser, tmp_path: Path) -> None:
 def test_reference_does_not_batch(recogniser: Recogniser) -> None:
     with pytest.raises(BackendError, match="'reference' steps one stream at a time"):
         recogniser.batcher()
+
+
+def test_many_streams_share_a_batcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_fake_engine(monkeypatch)
+    recogniser = Recogniser(MODEL, backend="cpu")
+    sounds = [babble(0.5 + 0.3 * seed, seed=seed) for seed in range(5)]
+    texts: dict[int, str] = {}
+
+    def listen(number: int) -> None:
+        stream = recogniser.stream(batcher=batcher)
+        feed(stream, sounds[number], range(0, sounds[number].size, 1_000 * (number + 1)))
+        texts[number] = stream.finish().text
+
+    with recogniser.batcher() as batcher:
+        threads = [threading.Thread(target=listen, args=(number,)) for number in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert texts == {n: recogniser.transcribe(sound).text for n, sound in enumerate(sounds)}
+    assert len(set(texts.values())) == 5
 
 
 def test_public_names(recogniser: Recogniser) -> None:

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,9 +18,17 @@
 
 #include "sparsespeech/integer_model.h"
 #include "sparsespeech/lstm_state.h"
+#include "sparsespeech/packed_orders.h"
 #include "sparsespeech/sweep_matrix.h"
 
 namespace sparsespeech {
+
+// Choices for one layer; nothing chosen: those of EngineOptions.
+struct LayerOptions {
+  std::optional<SweepShape> sweep_shape = {};
+  // As EngineOptions::dense_from, for matrices that meet one vector a step, and for others.
+  std::optional<double> dense_product_from = {}, dense_tile_from = {};
+};
 
 struct EngineOptions {
   std::string instruction_set;  // one of instruction_sets()
@@ -27,7 +36,10 @@ struct EngineOptions {
   // Matrices with at least this share of nonzeros are stored and multiplied with their zeros;
   // nothing chosen: the instruction set's own break-even densities.
   std::optional<double> dense_from = {};
-  std::optional<SweepShape> sweep_shape = {};  // nothing chosen: the one with the fewest bytes
+  std::optional<SweepShape> sweep_shape = {};       // nothing chosen: the one with the fewest bytes
+  std::map<std::string, LayerOptions> layers = {};  // by name
+  PackedOrders orders = {};                         // those known already
+  OrderSearch search = {};
 };
 
 // How one matrix is stored.
@@ -50,7 +62,8 @@ class Engine {
  public:
   // Packs `model`, whose arrays may be freed afterwards. Throws std::bad_alloc;
   // std::invalid_argument for an instruction set that is not usable here, no threads or layers
-  // that do not fit together; std::length_error for a matrix that a packed form cannot hold.
+  // that do not fit together, orders or layer options that do not fit the model;
+  // std::length_error for a matrix that a packed form cannot hold.
   Engine(const IntegerModel& model, const EngineOptions& options);
   ~Engine();
   Engine(const Engine&) = delete;
@@ -71,6 +84,7 @@ class Engine {
   const std::string& instruction_set() const;
   std::vector<std::string> layer_names() const;
   std::vector<MatrixReport> matrices() const;
+  const PackedOrders& orders() const;  // in use: those given and those found
 
  private:
   struct Parts;

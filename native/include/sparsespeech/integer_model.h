@@ -61,6 +61,8 @@ struct LstmDirectionModel {
   Requantizer input_requantize, recurrent_requantize;
   std::optional<PeepholeModel> peephole = {};
   std::optional<ProjectionModel> projection = {};
+  // [H], the unit that stands at each place of the output; empty: units in order.
+  std::span<const std::uint32_t> unit_at = {};
 };
 
 struct LstmModel {

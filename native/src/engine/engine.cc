@@ -9,6 +9,8 @@
 #include "feed_forward_layer.h"
 #include "lstm_layer.h"
 #include "model_check.h"
+#include "order_search.h"
+#include "ordered_model.h"
 #include "sparsespeech/amx_agreement.h"
 #include "sparsespeech/instruction_sets.h"
 #include "sparsespeech/kernels.h"
@@ -46,18 +48,26 @@ struct BreakEven {
 };
 
 BreakEven break_even(const std::string& instruction_set) {
-  if (instruction_set == "avx512" || instruction_set == "amx") return {0.55, 0.35};
-  return {0.6, 0.6};
+  if (instruction_set == "scalar") return {0.40, 0.87};
+  if (instruction_set == "avx2") return {0.19, 0.68};
+  return {0.40, 0.33};
 }
 
-Packing packing_of(const EngineOptions& options) {
+Packing packing_of(const std::string& layer, const EngineOptions& options,
+                   const PackedOrders& orders) {
   const BreakEven measured = break_even(options.instruction_set);
   const Kernels& kernels = kernels_of(options.instruction_set);
-  return {.kernels = kernels,
-          .dense_product_from = options.dense_from.value_or(measured.product),
-          .dense_tile_from = options.dense_from.value_or(measured.tile),
-          .sweep_shape = options.sweep_shape.value_or(SweepShape{.window = kernels.sweep_window}),
-          .choose_sweep_shape = !options.sweep_shape.has_value()};
+  const auto found = options.layers.find(layer);
+  const LayerOptions own = found == options.layers.end() ? LayerOptions{} : found->second;
+  const std::optional<SweepShape> shape = own.sweep_shape ? own.sweep_shape : options.sweep_shape;
+  return {
+      .kernels = kernels,
+      .dense_product_from =
+          own.dense_product_from.value_or(options.dense_from.value_or(measured.product)),
+      .dense_tile_from = own.dense_tile_from.value_or(options.dense_from.value_or(measured.tile)),
+      .sweep_shape = shape.value_or(SweepShape{.window = kernels.sweep_window}),
+      .choose_sweep_shape = !shape.has_value(),
+      .orders = orders};
 }
 
 using PackedLayer = std::variant<LinearLayer, LstmLayer, OutputLayer>;
@@ -66,19 +76,35 @@ std::size_t parts_of(const LstmModel& model, std::size_t threads) {
   return model.directions.size() == 2 ? std::max<std::size_t>(threads / 2, 1) : threads;
 }
 
-PackedLayer pack_layer(const LayerModel& layer, const SigmoidTable& table, const Packing& packing,
-                       std::size_t threads) {
+PackedLayer pack_layer(const LayerModel& layer, const SigmoidTable& table,
+                       const LayerPacking& how) {
   if (const auto* lstm = std::get_if<LstmModel>(&layer)) {
-    return LstmLayer(*lstm, table, packing, parts_of(*lstm, threads));
+    return LstmLayer(*lstm, table, how.packing, how.parts);
   }
   if (const auto* linear = std::get_if<LinearModel>(&layer)) {
-    return LinearLayer(*linear, packing, threads);
+    return LinearLayer(*linear, how.packing, how.parts);
   }
-  return OutputLayer(std::get<OutputModel>(layer), packing, threads);
+  return OutputLayer(std::get<OutputModel>(layer), how.packing, how.parts);
 }
 
 const std::string& name_of(const LayerModel& layer) {
   return std::visit([](const auto& model) -> const std::string& { return model.name; }, layer);
+}
+
+std::vector<LayerPacking> packings_of(const IntegerModel& model, const EngineOptions& options,
+                                      const PackedOrders& orders) {
+  std::vector<LayerPacking> packings;
+  std::size_t named = 0;
+  for (const LayerModel& layer : model.layers) {
+    const auto* lstm = std::get_if<LstmModel>(&layer);
+    packings.push_back({packing_of(name_of(layer), options, orders),
+                        lstm ? parts_of(*lstm, options.threads) : options.threads});
+    named += options.layers.count(name_of(layer));
+  }
+  if (named != options.layers.size()) {
+    throw std::invalid_argument("there are options for a layer that the model does not have");
+  }
+  return packings;
 }
 
 // How a run goes through the layers.
@@ -131,11 +157,15 @@ struct Engine::Parts {
   Parts(const IntegerModel& model, const EngineOptions& options)
       : kernels(kernels_of(options.instruction_set)),
         instruction_set(options.instruction_set),
+        orders(options.orders),
         pool(options.threads) {
-    const Packing packing = packing_of(options);
-    for (const LayerModel& layer : model.layers) {
-      layers.push_back(pack_layer(layer, model.sigmoid, packing, options.threads));
-      names.push_back(name_of(layer));
+    const std::vector<LayerPacking> packings = packings_of(model, options, orders);
+    search_unit_orders(model, packings, options.search, pool, orders);
+    const OrderedModel ordered(model, orders);
+    search_row_orders(ordered.model(), packings, options.search, pool, orders);
+    for (std::size_t layer = 0; layer < model.layers.size(); ++layer) {
+      layers.push_back(pack_layer(ordered.model().layers[layer], model.sigmoid, packings[layer]));
+      names.push_back(name_of(model.layers[layer]));
     }
     inputs = inputs_of(model.layers.front());
     activations.resize(layers.size());
@@ -151,6 +181,7 @@ struct Engine::Parts {
 
   const Kernels& kernels;
   std::string instruction_set;
+  PackedOrders orders;
   std::vector<PackedLayer> layers;
   std::vector<std::string> names;
   std::size_t inputs = 0;
@@ -301,6 +332,7 @@ std::size_t Engine::labels() const { return std::get<OutputLayer>(parts_->layers
 std::size_t Engine::threads() const { return parts_->pool.threads(); }
 const std::string& Engine::instruction_set() const { return parts_->instruction_set; }
 std::vector<std::string> Engine::layer_names() const { return parts_->names; }
+const PackedOrders& Engine::orders() const { return parts_->orders; }
 
 std::size_t Engine::packed_bytes() const {
   std::size_t sum = 0;

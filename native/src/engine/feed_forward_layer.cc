@@ -13,11 +13,9 @@ struct alignas(kCacheLineBytes) Accumulators {
   std::int32_t values[kRowsOfBlock * kTileColumns];
 };
 
+// Packs the rows from `first` on, whose slots are `rows`.
 RowPart pack_part(const IntegerMatrix& matrix, const Packing& packing, std::size_t first,
-                  std::size_t last) {
-  std::vector<std::uint32_t> rows(last - first);
-  std::iota(rows.begin(), rows.end(), static_cast<std::uint32_t>(first));
-  rows = order_rows(matrix, std::move(rows));
+                  std::size_t last, std::vector<std::uint32_t> rows) {
   if (rows.size() + 2 * kSlotMultiple > std::numeric_limits<std::uint16_t>::max()) {
     throw std::length_error("a layer has too many outputs for one thread");
   }
@@ -36,12 +34,28 @@ RowPart pack_part(const IntegerMatrix& matrix, const Packing& packing, std::size
 
 }  // namespace
 
-FeedForwardMatrix::FeedForwardMatrix(const IntegerMatrix& matrix, const Packing& packing,
-                                     std::size_t parts)
-    : rows_(matrix.rows) {
+std::vector<std::vector<std::uint32_t>> feed_forward_part_rows(const IntegerMatrix& matrix,
+                                                               std::size_t parts) {
+  std::vector<std::vector<std::uint32_t>> part_rows;
   for (std::size_t part = 0; part < parts; ++part) {
-    parts_.push_back(pack_part(matrix, packing, first_of_part(matrix.rows, part, parts),
-                               first_of_part(matrix.rows, part + 1, parts)));
+    const std::size_t first = first_of_part(matrix.rows, part, parts);
+    part_rows.emplace_back(first_of_part(matrix.rows, part + 1, parts) - first);
+    std::iota(part_rows.back().begin(), part_rows.back().end(), static_cast<std::uint32_t>(first));
+  }
+  return part_rows;
+}
+
+FeedForwardMatrix::FeedForwardMatrix(const std::string& name, const IntegerMatrix& matrix,
+                                     const Packing& packing, std::size_t parts)
+    : rows_(matrix.rows) {
+  std::size_t first_row = 0, first_slot = 0;
+  for (const std::vector<std::uint32_t>& rows : feed_forward_part_rows(matrix, parts)) {
+    std::vector<std::uint32_t> slots =
+        order_rows(matrix, rows, find_order(packing.orders, name), first_slot);
+    first_slot += slots.size();
+    parts_.push_back(
+        pack_part(matrix, packing, first_row, first_row + rows.size(), std::move(slots)));
+    first_row += rows.size();
   }
 }
 
@@ -105,7 +119,7 @@ void FeedForwardMatrix::for_each_vector(const Vectors& input, ThreadPool& pool,
 
 LinearLayer::LinearLayer(const LinearModel& model, const Packing& packing, std::size_t parts)
     : name_(model.name),
-      weights_(model.weights, packing, parts),
+      weights_(model.name, model.weights, packing, parts),
       clamp_{model.zero_point, model.low, model.high} {
   for (const RowPart& part : weights_.parts()) {
     rescale_.emplace_back(model.requantize, part.row_of_slot);
@@ -154,7 +168,7 @@ void LinearLayer::run(const Vectors& input, const Kernels& kernels, ThreadPool& 
 }
 
 OutputLayer::OutputLayer(const OutputModel& model, const Packing& packing, std::size_t parts)
-    : name_(model.name), weights_(model.weights, packing, parts) {}
+    : name_(model.name), weights_(model.name, model.weights, packing, parts) {}
 
 void OutputLayer::run(const Tiles& input, const Kernels& kernels, ThreadPool& pool,
                       std::int64_t* logits) const {

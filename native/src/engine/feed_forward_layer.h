@@ -33,11 +33,16 @@ struct VectorBuffers {
   AlignedBuffer<std::int16_t> zeros;
 };
 
+// The rows of each part.
+std::vector<std::vector<std::uint32_t>> feed_forward_part_rows(const IntegerMatrix& matrix,
+                                                               std::size_t parts);
+
 // The parts of one matrix with all its rows.
 class FeedForwardMatrix {
  public:
   // Throws std::length_error where a part has 2^16 rows or more.
-  FeedForwardMatrix(const IntegerMatrix& matrix, const Packing& packing, std::size_t parts);
+  FeedForwardMatrix(const std::string& name, const IntegerMatrix& matrix, const Packing& packing,
+                    std::size_t parts);
 
   std::size_t rows() const { return rows_; }
   const std::vector<RowPart>& parts() const { return parts_; }

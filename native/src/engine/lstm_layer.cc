@@ -9,38 +9,42 @@
 
 #include "lstm_execution.h"
 #include "lstm_workspace.h"
+#include "ordered_model.h"
 
 namespace sparsespeech {
 namespace {
 
 constexpr std::size_t kGates = 4;
 
-// The gate rows of units [first, last), ordered by the recurrent matrix.
-std::vector<std::uint32_t> gate_rows(const IntegerMatrix& recurrent, std::size_t cells,
-                                     std::size_t first, std::size_t last) {
-  std::vector<std::uint32_t> rows;
-  for (std::size_t gate = 0; gate < kGates; ++gate) {
-    for (std::size_t unit = first; unit < last; ++unit) {
-      rows.push_back(static_cast<std::uint32_t>(gate * cells + unit));
-    }
-  }
-  return order_rows(recurrent, std::move(rows));
+std::size_t cells_of(const LstmDirectionModel& model) { return model.input.rows / kGates; }
+
+// The unit that stands at a place of the output.
+std::size_t unit_at(const LstmDirectionModel& model, std::size_t place) {
+  return model.unit_at.empty() ? place : model.unit_at[place];
 }
 
-std::vector<std::uint16_t> destinations(std::span<const std::uint32_t> row_of_slot,
-                                        std::size_t cells, std::size_t first_unit,
-                                        std::size_t stride) {
+std::vector<std::size_t> places_of_units(const LstmDirectionModel& model) {
+  std::vector<std::size_t> places(cells_of(model));
+  for (std::size_t place = 0; place < places.size(); ++place) places[unit_at(model, place)] = place;
+  return places;
+}
+
+std::vector<std::uint16_t> destinations(const LstmDirectionModel& model,
+                                        std::span<const std::uint32_t> row_of_slot,
+                                        std::size_t first_unit, std::size_t stride) {
   if (kGates * stride + kSlotMultiple > std::numeric_limits<std::uint16_t>::max()) {
     throw std::length_error("an LSTM has too many cells for one thread");
   }
-  std::vector<std::uint16_t> places;
+  const std::vector<std::size_t> place_of = places_of_units(model);
+  const std::size_t cells = cells_of(model);
+  std::vector<std::uint16_t> destination;
   std::size_t empty = kGates * stride;
   for (const std::uint32_t row : row_of_slot) {
     const std::size_t place =
-        row == kEmptySlot ? empty++ : row / cells * stride + row % cells - first_unit;
-    places.push_back(static_cast<std::uint16_t>(place));
+        row == kEmptySlot ? empty++ : row / cells * stride + place_of[row % cells] - first_unit;
+    destination.push_back(static_cast<std::uint16_t>(place));
   }
-  return places;
+  return destination;
 }
 
 std::optional<ProjectionPart> pack_projection(const LstmDirectionModel& model, std::size_t part,
@@ -59,12 +63,11 @@ std::optional<ProjectionPart> pack_projection(const LstmDirectionModel& model, s
                         .rescale = RescaleTable(model.projection->requantize, rows)};
 }
 
+// `rows` are the part's slots.
 LstmPart pack_part(const LstmDirectionModel& model, const Packing& packing, std::size_t part,
-                   std::size_t parts, std::size_t first_slot) {
-  const std::size_t cells = model.input.rows / kGates;
-  const std::size_t first = first_of_part(cells, part, parts);
-  const std::size_t last = first_of_part(cells, part + 1, parts);
-  const std::vector<std::uint32_t> rows = gate_rows(model.recurrent, cells, first, last);
+                   std::size_t parts, std::size_t first_slot, std::span<const std::uint32_t> rows) {
+  const std::size_t first = first_of_part(cells_of(model), part, parts);
+  const std::size_t last = first_of_part(cells_of(model), part + 1, parts);
   return {.first_unit = first,
           .units = last - first,
           .first_slot = first_slot,
@@ -72,26 +75,40 @@ LstmPart pack_part(const LstmDirectionModel& model, const Packing& packing, std:
           .input_rescale = RescaleTable(model.input_requantize, rows),
           .recurrent = PackedMatrix(model.recurrent, rows, packing, packing.dense_product_from),
           .recurrent_rescale = RescaleTable(model.recurrent_requantize, rows),
-          .destination = destinations(rows, cells, first, round_up(last - first, kLanes)),
+          .destination = destinations(model, rows, first, round_up(last - first, kLanes)),
           .projection = pack_projection(model, part, parts, packing)};
 }
 
-LstmDirection pack_direction(const LstmDirectionModel& model, const Packing& packing,
-                             std::size_t parts) {
-  LstmDirection direction{.cells = model.input.rows / kGates,
-                          .outputs = model.recurrent.columns,
-                          .slots = 0,
-                          .parts = {}};
-  for (std::size_t part = 0; part < parts; ++part) {
-    direction.parts.push_back(pack_part(model, packing, part, parts, direction.slots));
-    direction.slots += direction.parts.back().slots();
+// Peephole weights [3][H] in the order of the places.
+std::vector<std::int16_t> ordered_peephole(const LstmDirectionModel& model) {
+  const std::size_t cells = cells_of(model);
+  std::vector<std::int16_t> weights;
+  for (std::size_t first = 0; first < model.peephole->weights.size(); first += cells) {
+    for (std::size_t place = 0; place < cells; ++place) {
+      weights.push_back(model.peephole->weights[first + unit_at(model, place)]);
+    }
+  }
+  return weights;
+}
+
+LstmDirection pack_direction(const std::string& name, const LstmDirectionModel& model,
+                             const Packing& packing, std::size_t parts) {
+  LstmDirection direction{
+      .cells = cells_of(model), .outputs = model.recurrent.columns, .slots = 0, .parts = {}};
+  const std::vector<std::uint32_t>* order = find_order(packing.orders, name + ".recurrent");
+  for (const std::vector<std::uint32_t>& rows : lstm_part_rows(model, parts)) {
+    const std::vector<std::uint32_t> slots =
+        order_rows(model.recurrent, rows, order, direction.slots);
+    direction.parts.push_back(
+        pack_part(model, packing, direction.parts.size(), parts, direction.slots, slots));
+    direction.slots += slots.size();
   }
   if (model.projection) {
     direction.projection_clamp = {.zero_point = model.projection->zero_point};
     direction.initial_output = static_cast<std::uint8_t>(model.projection->zero_point);
   }
   if (model.peephole) {
-    direction.peephole.assign(model.peephole->weights.begin(), model.peephole->weights.end());
+    direction.peephole = ordered_peephole(model);
     direction.peephole_rescale.emplace(model.peephole->requantize, rows_in_order(1));
   }
   return direction;
@@ -109,6 +126,21 @@ std::vector<MatrixReport> reports_of(const std::string& name, const LstmDirectio
 
 }  // namespace
 
+std::vector<std::vector<std::uint32_t>> lstm_part_rows(const LstmDirectionModel& model,
+                                                       std::size_t parts) {
+  const std::size_t cells = cells_of(model);
+  std::vector<std::vector<std::uint32_t>> part_rows(parts);
+  for (std::size_t part = 0; part < parts; ++part) {
+    for (std::size_t gate = 0; gate < kGates; ++gate) {
+      for (std::size_t place = first_of_part(cells, part, parts);
+           place < first_of_part(cells, part + 1, parts); ++place) {
+        part_rows[part].push_back(static_cast<std::uint32_t>(gate * cells + unit_at(model, place)));
+      }
+    }
+  }
+  return part_rows;
+}
+
 std::size_t LstmDirection::bytes() const {
   std::size_t sum = peephole.size() * sizeof(std::int16_t);
   for (const LstmPart& part : parts) {
@@ -125,10 +157,10 @@ LstmLayer::LstmLayer(const LstmModel& model, const SigmoidTable& table, const Pa
     : sigmoid_base_(table.base.begin(), table.base.end()),
       sigmoid_slope_(table.slope.begin(), table.slope.end()),
       workspace_(std::make_unique<LstmWorkspace>()) {
-  const char* const names[] = {".forward", ".backward"};
   for (std::size_t d = 0; d < model.directions.size(); ++d) {
-    directions_.push_back(pack_direction(model.directions[d], packing, parts));
-    for (MatrixReport& report : reports_of(model.name + names[d], directions_.back())) {
+    const std::string name = direction_name(model, d);
+    directions_.push_back(pack_direction(name, model.directions[d], packing, parts));
+    for (MatrixReport& report : reports_of(name, directions_.back())) {
       reports_.push_back(std::move(report));
     }
   }

@@ -65,6 +65,10 @@ struct LstmDirection {
 // Buffers of one run, kept for the next one.
 struct LstmWorkspace;
 
+// The gate rows of each part: those of the units at its places.
+std::vector<std::vector<std::uint32_t>> lstm_part_rows(const LstmDirectionModel& model,
+                                                       std::size_t parts);
+
 class LstmLayer {
  public:
   // `parts` threads share a direction. Throws std::length_error for too many cells.

@@ -26,6 +26,7 @@ struct Packing {
   double dense_tile_from;     // the same for tiles of 64 vectors
   SweepShape sweep_shape;
   bool choose_sweep_shape;  // sweep_shape is only where the choice starts
+  const PackedOrders& orders;
 };
 
 // A matrix that multiplies tiles of 64 vectors.

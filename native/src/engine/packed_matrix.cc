@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <stdexcept>
 #include <utility>
 
+#include "sparsespeech/row_order.h"
 #include "sparsespeech/sweep_matrix.h"
 
 namespace sparsespeech {
@@ -54,13 +56,30 @@ std::size_t count_nonzeros(const IntegerMatrix& matrix,
 
 }  // namespace
 
+const std::vector<std::uint32_t>* find_order(const PackedOrders& orders, const std::string& name) {
+  const auto found = orders.rows.find(name);
+  return found == orders.rows.end() ? nullptr : &found->second;
+}
+
 std::vector<std::uint32_t> order_rows(const IntegerMatrix& matrix,
-                                      std::vector<std::uint32_t> rows) {
-  std::stable_sort(rows.begin(), rows.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return matrix.row_nonzeros(a) > matrix.row_nonzeros(b);
-  });
-  rows.resize(round_up(rows.size(), kSlotMultiple), kEmptySlot);
-  return rows;
+                                      std::span<const std::uint32_t> rows,
+                                      const std::vector<std::uint32_t>* given,
+                                      std::size_t first_slot) {
+  if (given == nullptr) return rows_by_shape(matrix, rows, kSlotMultiple);
+  std::vector<std::uint32_t> expected(rows.begin(), rows.end());
+  expected.resize(round_up(rows.size(), kSlotMultiple), kEmptySlot);
+  if (first_slot + expected.size() > given->size()) {
+    throw std::invalid_argument("an order of rows has too few slots");
+  }
+  const auto first = given->begin() + static_cast<std::ptrdiff_t>(first_slot);
+  std::vector<std::uint32_t> slots(first, first + static_cast<std::ptrdiff_t>(expected.size()));
+  std::vector<std::uint32_t> held = slots;
+  std::sort(held.begin(), held.end());
+  std::sort(expected.begin(), expected.end());
+  if (held != expected) {
+    throw std::invalid_argument("an order of rows does not hold the rows of its part");
+  }
+  return slots;
 }
 
 std::size_t first_of_part(std::size_t count, std::size_t part, std::size_t parts) {

@@ -17,8 +17,16 @@ namespace sparsespeech {
 
 inline constexpr std::size_t kSlotMultiple = 4 * kLanes;  // the largest bundle of a sweep
 
-// `rows` with those of like counts of nonzeros together, and empty slots up to kSlotMultiple.
-std::vector<std::uint32_t> order_rows(const IntegerMatrix& matrix, std::vector<std::uint32_t> rows);
+// The order of a matrix's rows, or null.
+const std::vector<std::uint32_t>* find_order(const PackedOrders& orders, const std::string& name);
+
+// The slots of a part that has `rows`, a multiple of kSlotMultiple: those of `given` from
+// `first_slot` on, or rows_by_shape without one. Throws std::invalid_argument unless the given
+// slots hold these rows.
+std::vector<std::uint32_t> order_rows(const IntegerMatrix& matrix,
+                                      std::span<const std::uint32_t> rows,
+                                      const std::vector<std::uint32_t>* given,
+                                      std::size_t first_slot);
 
 // The first of `count` rows or units that part `part` of `parts` owns; parts are whole vectors.
 std::size_t first_of_part(std::size_t count, std::size_t part, std::size_t parts);

@@ -26,15 +26,21 @@ def prepare(
 ) -> PreparedPeer:
     """A peer of ``precision`` "fp32", "bf16" or "int8" for windows uint8[T, B, I]."""
     torch.set_num_threads(threads)
-    torch.set_grad_enabled(False)
-    module: nn.Module = _Chain(network).eval()
-    x = torch.from_numpy(network.real_inputs(windows))
     notes = {"instruction_set": torch.backends.cpu.get_cpu_capability()}
-    if precision == "bf16":
-        module, x = module.to(torch.bfloat16), x.to(torch.bfloat16)
-    if precision == "int8":
-        module, notes["engine"] = _fastest_int8(module, x)
-    return PreparedPeer(lambda: module(x).float().numpy(), notes)
+    with torch.no_grad():
+        module: nn.Module = _Chain(network).eval()
+        x = torch.from_numpy(network.real_inputs(windows))
+        if precision == "bf16":
+            module, x = module.to(torch.bfloat16), x.to(torch.bfloat16)
+        if precision == "int8":
+            module, notes["engine"] = _fastest_int8(module, x)
+
+    @torch.no_grad()
+    def run() -> NDArray[np.float32]:
+        logits: Tensor = module(x).float()
+        return logits.numpy()
+
+    return PreparedPeer(run, notes)
 
 
 class _Chain(nn.Module):

@@ -34,7 +34,12 @@ from sparsespeech.recogniser import load
 
 _LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "safetensors", "typer", "rich", "jiwer")
 # A library of each extra of the package that the base installation does not bring.
-_EXTRAS = {"train": "torch", "media": "av", "tensorboard": "tensorboard"}
+_EXTRAS = {
+    "train": "torch",
+    "media": "av",
+    "tensorboard": "tensorboard",
+    "bench": "onnxruntime",
+}
 _SYNTHESIZERS = ("flite", "espeak-ng", "festival")
 
 Report = dict[str, Any]

@@ -30,6 +30,7 @@ _COMMANDS = {
     "quantize": "Turn a checkpoint into an integer model file.",
     "evaluate": "Word error rates of models on a manifest.",
     "inspect": "Layers, sparsity and sizes of a model file.",
+    "tune": "Search once for the fastest kernels and order of a model on this processor.",
     "bench": "Measure the CPU engine beside other inference libraries.",
     "doctor": "Check this machine, the installation, models and recordings.",
 }

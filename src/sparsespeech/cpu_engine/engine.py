@@ -8,6 +8,7 @@ batches as one by one, and in a stream for any chunking.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from sparsespeech.cpu_engine.batcher import LARGEST_BATCH, SessionBatcher
 from sparsespeech.cpu_engine.layers import count_nonzeros, describe_layers, input_width
 from sparsespeech.cpu_engine.native import choose_instruction_set, native_module
+from sparsespeech.cpu_engine.packed_cache import Orders, find_tuning
 from sparsespeech.cpu_engine.session import CpuSession
 from sparsespeech.cpu_engine.threads import Threads, resolve_threads
 from sparsespeech.errors import (
     BackendError,
     EngineMemoryError,
     InputWindowsError,
+    PackedCacheError,
     UnsupportedLayerError,
 )
 from sparsespeech.model_file.model import IntegerModel, LstmLayer
@@ -49,8 +52,10 @@ class CpuExecutor:
         """Pack ``model``, whose proofs (R3, R4, R5) the reader has made.
 
         ``threads``: see :func:`.resolve_threads`; ``instruction_set``: see
-        :func:`.choose_instruction_set`; ``options``: choices of the packing, for measurements.
-        Raises BackendError, InstructionSetError, UnsupportedLayerError, EngineMemoryError.
+        :func:`.choose_instruction_set`; ``options``: choices of the packing, for measurements and
+        `sparsespeech tune`; None takes those of the tuning that was made for this model here, if
+        there is one. Raises BackendError, InstructionSetError, UnsupportedLayerError,
+        EngineMemoryError, and PackedCacheError for a tuning that is damaged.
         """
         layers = describe_layers(model)
         chosen = choose_instruction_set(instruction_set)
@@ -58,6 +63,10 @@ class CpuExecutor:
         self._backward_layer = _backward_layer(model)
         nonzeros = count_nonzeros(layers)
         number = resolve_threads(threads, nonzeros=nonzeros)
+        self._tuning_file: Path | None = None
+        if options is None and (found := find_tuning(layers, chosen, number)):
+            tuning, self._tuning_file = found
+            options = tuning.options()
         try:
             self._engine: Any = native_module().engine.Engine(
                 layers,
@@ -78,8 +87,12 @@ class CpuExecutor:
                 f"the system starts no {number} threads ({error}): memory or the number of threads "
                 "of this user is at its limit; ask for fewer with --threads"
             ) from None
-        except ValueError as error:  # a size that the packed forms cannot hold
-            raise UnsupportedLayerError(
+        except ValueError as error:
+            if self._tuning_file is not None:
+                raise PackedCacheError(
+                    f"{self._tuning_file}: {error}; remove it with `sparsespeech tune --clear`"
+                ) from None
+            raise UnsupportedLayerError(  # a size that the packed forms cannot hold
                 f"the CPU engine cannot hold the model: {error}; use --backend reference"
             ) from None
 
@@ -92,6 +105,26 @@ class CpuExecutor:
     def threads(self) -> int:
         """Threads that compute, the caller's among them."""
         return int(self._engine.threads)
+
+    @property
+    def inputs(self) -> int:
+        """W."""
+        return self._inputs
+
+    @property
+    def tuning_file(self) -> Path | None:
+        """The file of the tuning in use."""
+        return self._tuning_file
+
+    @property
+    def unit_orders(self) -> Orders:
+        """By LSTM direction, the unit that stands at each place; only where they are moved."""
+        return dict(self._engine.unit_orders)
+
+    @property
+    def row_orders(self) -> Orders:
+        """By matrix, the row of each slot, 2^32 - 1 for none; only where they were searched."""
+        return dict(self._engine.row_orders)
 
     @property
     def packed_bytes(self) -> int:

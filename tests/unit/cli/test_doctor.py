@@ -42,7 +42,7 @@ def test_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["backends"]["reference"]["ok"]
     assert 1 <= report["threads"]["usable"] <= report["threads"]["processors"]
     assert set(report["synthesizers"]) == {"flite", "espeak-ng", "festival"}
-    assert set(report["extras"]) == {"train", "media", "tensorboard"}
+    assert set(report["extras"]) == {"train", "media", "tensorboard", "bench"}
 
 
 def test_bundled_models_load(capsys: pytest.CaptureFixture[str]) -> None:
