@@ -53,6 +53,14 @@ BreakEven break_even(const std::string& instruction_set) {
   return {0.40, 0.33};
 }
 
+void check_shape(const SweepShape& shape) {
+  constexpr std::size_t kWindows[] = {64, 96, 128, 192, 256}, kGroups[] = {1, 2, 4};
+  if (std::ranges::find(kWindows, shape.window) == std::end(kWindows) ||
+      std::ranges::find(kGroups, shape.groups) == std::end(kGroups)) {
+    throw std::invalid_argument("there is no sweep with this window and number of groups");
+  }
+}
+
 Packing packing_of(const std::string& layer, const EngineOptions& options,
                    const PackedOrders& orders) {
   const BreakEven measured = break_even(options.instruction_set);
@@ -60,6 +68,7 @@ Packing packing_of(const std::string& layer, const EngineOptions& options,
   const auto found = options.layers.find(layer);
   const LayerOptions own = found == options.layers.end() ? LayerOptions{} : found->second;
   const std::optional<SweepShape> shape = own.sweep_shape ? own.sweep_shape : options.sweep_shape;
+  if (shape) check_shape(*shape);
   return {
       .kernels = kernels,
       .dense_product_from =

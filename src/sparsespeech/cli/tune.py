@@ -82,6 +82,8 @@ def run(
             f"`sparsespeech tune {model}`"
         )
     fresh = force or not key.path.exists()
+    if fresh:  # before minutes of work, not after
+        key.path.parent.mkdir(parents=True, exist_ok=True)
     tuning = _search(source, key, seconds, seed) if fresh else read_tuning(key)
     if fresh:
         write_tuning(key, tuning)
@@ -98,7 +100,9 @@ def _key(model: IntegerModel, threads: int | None) -> CacheKey:
 
 def _search(model: IntegerModel, key: CacheKey, seconds: float, seed: int) -> Tuning:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
         task = progress.add_task("packing", total=1.0)
         return tune(
             model,
