@@ -12,9 +12,9 @@ namespace sparsespeech {
 
 void avx512_sweep_product(const SweepMatrix& matrix, SweepOrder order, const std::uint8_t* copies,
                           std::int32_t* acc);
-void avx512_sweep_gate_sums(const SweepMatrix& matrix, SweepOrder order,
-                            const std::uint8_t* copies, const std::int16_t* stored,
-                            Rescale rescale, const std::uint16_t* destination, std::int32_t* sums);
+void avx512_sweep_gate_sums(const SweepMatrix& matrix, SweepOrder order, const std::uint8_t* copies,
+                            const std::int16_t* stored, Rescale rescale,
+                            const std::uint16_t* destination, std::int32_t* sums);
 void avx512_quad_tile_product(const QuadMatrix& matrix, std::size_t first, std::size_t last,
                               const std::uint8_t* x, std::int32_t* acc);
 void avx512_dense_product(const DenseMatrix& matrix, std::size_t first, std::size_t last,
