@@ -188,6 +188,7 @@ class PythonEngine {
     std::vector<double> seconds;
     {
       const nb::gil_scoped_release released;
+      engine_->check_process();  // before the lock, which another thread may have held at the fork
       const std::lock_guard lock(mutex_);
       seconds = engine_->run(inputs);
     }

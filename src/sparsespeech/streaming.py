@@ -24,7 +24,7 @@ from sparsespeech.backend import Session
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.softmax import log_softmax
 from sparsespeech.decoding.transcript import Transcript, Word
-from sparsespeech.errors import AudioError, SessionFinishedError
+from sparsespeech.errors import AudioError, EngineMemoryError, SessionFinishedError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.features.window_stream import WindowStream
 from sparsespeech.model_file.model import InputQuantization
@@ -159,8 +159,13 @@ class TranscriptionStream:
 
     def _compute(self) -> NDArray[np.float32]:
         """Log-probabilities float32[t, V] of the windows that wait."""
-        logits = self._session.push(np.concatenate(self._waiting))
-        self._waiting.clear()
+        windows = np.concatenate(self._waiting)
+        self._waiting = []  # before the step: an interruption must not compute them twice
+        try:
+            logits = self._session.push(windows)
+        except EngineMemoryError:  # the session is as before
+            self._waiting = [windows]
+            raise
         return log_softmax(logits, self._settings.logit_scale)
 
     def _checked(self, samples: NDArray[Any]) -> NDArray[np.float32]:

@@ -36,7 +36,7 @@ struct EngineOptions {
   // Matrices with at least this share of nonzeros are stored and multiplied with their zeros;
   // nothing chosen: the instruction set's own break-even densities.
   std::optional<double> dense_from = {};
-  std::optional<SweepShape> sweep_shape = {};       // nothing chosen: the one with the fewest bytes
+  std::optional<SweepShape> sweep_shape = {};  // nothing chosen: the fastest by bytes and groups
   std::map<std::string, LayerOptions> layers = {};  // by name
   PackedOrders orders = {};                         // those known already
   OrderSearch search = {};
@@ -71,8 +71,11 @@ class Engine {
 
   // Runs all inputs together; returns the seconds that each layer took. Throws std::bad_alloc, and
   // std::invalid_argument for spans of the wrong size, or a state in a bidirectional model. The
-  // states are unchanged then.
+  // states are unchanged then. Throws std::runtime_error after a fork, see check_process.
   std::vector<double> run(std::span<const EngineInput> inputs);
+
+  // Throws std::runtime_error in a child process made by fork: the threads stayed in the parent.
+  void check_process() const;
 
   // The state before the first frame (R12). Throws std::invalid_argument if bidirectional.
   EngineState initial_state() const;

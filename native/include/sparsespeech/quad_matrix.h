@@ -33,7 +33,7 @@ struct QuadMatrix {
 };
 
 // Packs the rows `row_of_slot` in that order (kEmptySlot: a row without nonzeros, bias 0).
-// Throws std::bad_alloc, and std::length_error for 2^16 columns or 2^32 quads and more.
+// Throws std::bad_alloc, and std::length_error for more than 2^16 columns, or 2^32 quads and more.
 QuadMatrix pack_quads(const IntegerMatrix& matrix, std::span<const std::uint32_t> row_of_slot);
 
 }  // namespace sparsespeech

@@ -50,7 +50,7 @@ struct SweepMatrix {
 };
 
 // Packs the rows `row_of_slot` (kEmptySlot for padding; a multiple of 16 * shape.groups of them).
-// Throws std::bad_alloc, and std::length_error where the matrix has too many columns (2^18 and
+// Throws std::bad_alloc, and std::length_error where the matrix has too many columns (2^20 and
 // more) for its window lines.
 SweepMatrix pack_sweep(const IntegerMatrix& matrix, std::span<const std::uint32_t> row_of_slot,
                        SweepShape shape);

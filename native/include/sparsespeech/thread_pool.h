@@ -26,7 +26,10 @@ class ThreadPool {
 
   std::size_t threads() const { return workers_.size() + 1; }
 
-  // Throws std::runtime_error in a child process made by fork, which has none of the threads.
+  // Whether this is a child process made by fork, which has none of the threads. There the pool
+  // must not be destroyed: it would wait for them.
+  bool forked() const;
+  // Throws std::runtime_error where forked().
   void check_process() const;
 
   // Calls work(thread) once on each thread, 0 <= thread < threads(), and waits for all. `work`
@@ -45,6 +48,7 @@ class ThreadPool {
     void* context = nullptr;
   };
 
+  void stop();
   void run_function(Function function);
   void wait_for_work(std::size_t thread);
   std::uint64_t next_round(std::uint64_t seen);

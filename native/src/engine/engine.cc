@@ -19,9 +19,8 @@
 namespace sparsespeech {
 namespace {
 
-// From so many utterances on, a step of all together is faster than one after the other: a tile
-// product costs as much as about this many vector products.
-constexpr std::size_t kTogetherFrom = 12;
+// A product of 64 vectors at once costs as much as about so many vector products.
+constexpr std::size_t kTileCost = 20;
 
 // Up to so many frames in all, vector products are faster than a tile product that is mostly
 // empty; with kernels that sweep, and with others.
@@ -37,7 +36,10 @@ const Kernels& kernels_of(const std::string& name) {
   if (name == "avx2") return avx2_kernels();
   if (name == "avx512") return avx512_kernels();
   // Only where its products agree with those of AVX-512: the tile unit is the rarest of all.
-  if (name == "amx") return amx_agrees_with_avx512() ? amx_kernels() : avx512_kernels();
+  if (name == "amx") {
+    static const bool agrees = amx_agrees_with_avx512();
+    return agrees ? amx_kernels() : avx512_kernels();
+  }
 #endif
   return scalar_kernels();
 }
@@ -138,13 +140,26 @@ bool same_sizes(const EngineState& a, const EngineState& b) {
                     });
 }
 
+// Whether many utterances run faster step by step than one after the other, in units of one vector
+// product of an LSTM's recurrent matrix; its input matrix has about twice the nonzeros.
+bool together_pays(std::span<const EngineInput> inputs) {
+  std::size_t each = 0, longest = 0;
+  for (const EngineInput& input : inputs) {
+    const std::size_t tiles = (input.frames + kTileColumns - 1) / kTileColumns;
+    each += 2 * kTileCost * tiles + input.frames;
+    longest = std::max(longest, input.frames);
+  }
+  const std::size_t groups = (inputs.size() + kTileColumns - 1) / kTileColumns;
+  return each > 4 * kTileCost * longest * groups;  // 3 products, and the way from tiles to units
+}
+
 Mode mode_of(std::span<const EngineInput> inputs, const Kernels& kernels) {
   std::size_t frames = 0;
   for (const EngineInput& input : inputs) frames += input.frames;
   if (frames <= (kernels.sweep_product != nullptr ? kFewSweptFrames : kFewFrames)) {
     return Mode::kVectors;
   }
-  return inputs.size() >= kTogetherFrom ? Mode::kTogether : Mode::kEach;
+  return together_pays(inputs) ? Mode::kTogether : Mode::kEach;
 }
 
 Layout lay_out(std::span<const EngineInput> inputs, const Kernels& kernels) {
@@ -165,7 +180,7 @@ Layout lay_out(std::span<const EngineInput> inputs, const Kernels& kernels) {
 struct Engine::Parts {
   Parts(const IntegerModel& model, const EngineOptions& options)
       : kernels(kernels_of(options.instruction_set)),
-        instruction_set(options.instruction_set),
+        instruction_set(kernels.name),
         orders(options.orders),
         pool(options.threads) {
     const std::vector<LayerPacking> packings = packings_of(model, options, orders);
@@ -290,11 +305,16 @@ Engine::Engine(const IntegerModel& model, const EngineOptions& options) {
   parts_ = std::make_unique<Parts>(model, options);
 }
 
-Engine::~Engine() = default;
+Engine::~Engine() {
+  // Memory that is lost in a forked child, instead of a wait for ever.
+  if (parts_ != nullptr && parts_->pool.forked()) static_cast<void>(parts_.release());
+}
+
+void Engine::check_process() const { parts_->pool.check_process(); }
 
 std::vector<double> Engine::run(std::span<const EngineInput> inputs) {
   Parts& parts = *parts_;
-  parts.pool.check_process();
+  check_process();
   for (const EngineInput& input : inputs) {
     if (input.windows.size() != input.frames * parts.inputs ||
         input.logits.size() != input.frames * labels()) {

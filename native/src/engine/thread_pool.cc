@@ -27,12 +27,19 @@ void pause() {
 }  // namespace
 
 ThreadPool::ThreadPool(std::size_t threads) : process_(getpid()) {
-  for (std::size_t thread = 1; thread < threads; ++thread) {
-    workers_.emplace_back([this, thread] { wait_for_work(thread); });
+  try {
+    for (std::size_t thread = 1; thread < threads; ++thread) {
+      workers_.emplace_back([this, thread] { wait_for_work(thread); });
+    }
+  } catch (...) {
+    stop();  // the system gave some of the threads, not all
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -42,8 +49,10 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
+bool ThreadPool::forked() const { return !workers_.empty() && getpid() != process_; }
+
 void ThreadPool::check_process() const {
-  if (!workers_.empty() && getpid() != process_) {
+  if (forked()) {
     throw std::runtime_error("the engine was made before a fork; make one in the child process");
   }
 }

@@ -47,14 +47,14 @@ def _draw_latency(result: BenchResult, left: Axes, right: Axes) -> None:
     bars = [(row["title"], row) for row in rows if row["name"] != "mkl"]
     _time_bars(left, bars, result.table("published"))
     left.set_title(
-        f"1 s of audio, batch 1: DeepSpeech {result.config['hidden']} wide, "
-        f"{result.config['density']:.0%} of the weights"
+        f"1 s of audio: DeepSpeech, {result.config['hidden']} wide, "
+        f"{result.config['density']:.0%} dense"
     )
     layers = [row for row in result.table("layers") if row["weights"] == "random"]
     right.bar([row["layer"] for row in layers], [row["median_ms"] for row in layers], color=BLUE)
     right.set_ylabel("ms")
     right.set_axisbelow(True)
-    right.set_title("Where our time goes, by layer")
+    right.set_title("Our time by layer")
 
 
 def _draw_throughput(result: BenchResult, left: Axes, right: Axes) -> None:
@@ -66,6 +66,7 @@ def _draw_throughput(result: BenchResult, left: Axes, right: Axes) -> None:
     left.axhline(result.config["limit_ms"], color=RED, linestyle="--", label="limit")
     left.set(xscale="log", yscale="log", xlabel="live streams", ylabel="p99 of a chunk (ms)")
     left.set_title("Live streams, chunks of 320 ms")
+    left.tick_params(axis="x", which="minor", labelbottom=False)  # they would overlap
     left.legend()
     batches = result.table("batches")
     ours = [row for row in batches if row["name"] == OURS]
@@ -78,6 +79,7 @@ def _draw_throughput(result: BenchResult, left: Axes, right: Axes) -> None:
         )  # fmt: skip
     right.set(xscale="log", yscale="log", xlabel="utterances of 1 s in a batch",
               ylabel="dense-equivalent TOPS")  # fmt: skip
+    right.tick_params(axis="y", which="minor", labelleft=False)
     right.set_title("Batches")
     right.legend()
 

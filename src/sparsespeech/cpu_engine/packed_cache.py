@@ -107,10 +107,15 @@ def find_tuning(
     """
     # Only the digest takes time, and only where a file might be the one.
     ending = f"-{_place(CacheKey('', machine.processor_name(), instruction_set, threads))}{_SUFFIX}"
-    if not any(file.name.endswith(ending) for file in cache_files()):
+    try:
+        if not any(file.name.endswith(ending) for file in cache_files()):
+            return None
+        key = cache_key(layers, instruction_set, threads)
+        if not key.path.exists():
+            return None
+    except (OSError, RuntimeError):  # no home folder, or none that we may look into
         return None
-    key = cache_key(layers, instruction_set, threads)
-    return (read_tuning(key), key.path) if key.path.exists() else None
+    return read_tuning(key), key.path
 
 
 def read_tuning(key: CacheKey) -> Tuning:

@@ -37,10 +37,10 @@ SHAPES: dict[str, list[Choice]] = {
 }
 DENSE_FROM = 0.1  # a matrix with fewer nonzeros is never faster with its zeros
 COLUMN_ROUNDS = 30
-REACH = 24
+REACHES = (8, 16, 32)  # bundles between rows that are swapped; a wide reach too early gets stuck
 FIRST_SWAPS, MOST_SWAPS = 32, 512  # a row, in one turn of the search
 TURN_SECONDS = 2.0
-TURNS_WITHOUT_GAIN = 3
+LEAST_GAIN_OF_A_TURN = 0.0002  # of all slots; less, and the next turn reaches wider
 _KERNELS, _ORDERS = 0.3, 0.9  # shares of the time when these are done; then they are compared
 
 
@@ -128,26 +128,28 @@ class _Search:
     def _find_orders(self, layers: Choices) -> CpuExecutor:
         """An engine whose orders were searched for as long as time and gains last."""
         self._say("ordering units")
-        swaps, idle = FIRST_SWAPS, 0
-        best = self._take_turn(layers, {}, swaps)
-        while idle < TURNS_WITHOUT_GAIN and self._spent() < _ORDERS * self._seconds:
+        swaps, wider = FIRST_SWAPS, 0
+        by_default = self._pack({"layers": layers})
+        best = min(by_default, self._take_turn(layers, {}, swaps, REACHES[0]), key=_wasted)
+        while wider < len(REACHES) and self._spent() < _ORDERS * self._seconds:
             self._say(f"ordering rows, {_wasted(best):.1%} wasted")
             before = self._spent()
             unit_orders, row_orders = _orders(best)
             given = {"unit_orders": unit_orders, "row_orders": row_orders}
-            found = self._take_turn(layers, given, swaps)
+            found = self._take_turn(layers, given, swaps, REACHES[wider])
+            if _wasted(best) - _wasted(found) < LEAST_GAIN_OF_A_TURN:
+                wider += 1
             if self._spent() - before < TURN_SECONDS / 2:
                 swaps = min(2 * swaps, MOST_SWAPS)
-            idle = 0 if _wasted(found) < _wasted(best) else idle + 1
             best = found
         return best
 
-    def _take_turn(self, layers: Choices, orders: Options, swaps: int) -> CpuExecutor:
+    def _take_turn(self, layers: Choices, orders: Options, swaps: int, reach: int) -> CpuExecutor:
         """An engine that begins with ``orders`` and improves them."""
         search = {
             "column_rounds": COLUMN_ROUNDS,
             "swaps_per_row": swaps,
-            "reach": REACH,
+            "reach": reach,
             "every_matrix": True,
             "seed": self._seed + self._turns,
         }

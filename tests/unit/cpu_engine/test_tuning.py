@@ -35,7 +35,7 @@ def native(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def wide_model() -> IntegerModel:
-    return random_integer_model(np.random.default_rng(3), hidden=600, sparsity=0.97)
+    return random_integer_model(np.random.default_rng(3), hidden=400, sparsity=0.95)
 
 
 def recurrent_slots(facts: dict[str, Any]) -> list[list[float]]:
@@ -80,7 +80,7 @@ def test_a_longer_search_wastes_less(
 ) -> None:
     if "avx512" not in available_instruction_sets():
         pytest.skip("needs sweeps")
-    shape = {"sweep_window": 256, "sweep_groups": 4}
+    shape = {"sweep_window": 64, "sweep_groups": 4}
 
     def packed(model: IntegerModel, *, options: dict[str, Any], **settings: Any) -> CpuExecutor:
         return CpuExecutor(model, options={**options, **shape}, **settings)
@@ -93,9 +93,9 @@ def test_a_longer_search_wastes_less(
     for before, after in recurrent_slots(found.facts):
         assert after < before
     options = {**found.options(), **shape}
-    assert np.array_equal(np.sort(found.unit_orders["layer3.forward"]), np.arange(600))
+    assert np.array_equal(np.sort(found.unit_orders["layer3.forward"]), np.arange(400))
     rows = found.row_orders["layer3.backward.recurrent"]
-    assert np.array_equal(np.sort(rows[rows != EMPTY]), np.arange(2400))
+    assert np.array_equal(np.sort(rows[rows != EMPTY]), np.arange(1600))
     again = CpuExecutor(wide_model, threads=2, instruction_set="avx512", options=options)
     measured = {m["name"]: m["slots_per_nonzero"] for m in again.matrices}
     for name, (_, after) in found.facts["slots_per_nonzero"].items():
