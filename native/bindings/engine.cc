@@ -125,6 +125,7 @@ void set_search(const nb::dict& dict, OrderSearch& search) {
   if (dict.contains("swaps_per_row")) {
     search.swaps_per_row = nb::cast<std::size_t>(dict["swaps_per_row"]);
   }
+  if (dict.contains("most_swaps")) search.most_swaps = nb::cast<std::size_t>(dict["most_swaps"]);
   if (dict.contains("reach")) search.reach = nb::cast<std::size_t>(dict["reach"]);
   if (dict.contains("every_matrix")) search.every_matrix = nb::cast<bool>(dict["every_matrix"]);
   if (dict.contains("seed")) search.seed = nb::cast<std::uint64_t>(dict["seed"]);

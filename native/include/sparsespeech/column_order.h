@@ -21,7 +21,8 @@ namespace sparsespeech {
 // The column that stands at each place, uint32[C]: found by `rounds` rounds of swaps of two
 // columns, each of which lowers the sum over rows and places of the squared distance between the
 // nonzeros before that place and an even spread. `seed` orders the columns of a round. In order
-// where there is nothing to gain or the search would take more than 64 MiB. Throws std::bad_alloc.
+// where there is nothing to gain, and where the search would take more than 64 MiB or has more than
+// 8192 columns. Throws std::bad_alloc.
 std::vector<std::uint32_t> search_column_order(const IntegerMatrix& matrix, std::size_t rounds,
                                                std::uint64_t seed);
 

@@ -1,6 +1,6 @@
 #include "order_search.h"
 
-#include <atomic>
+#include <algorithm>
 #include <exception>
 #include <mutex>
 #include <stdexcept>
@@ -160,9 +160,10 @@ void search_row_orders(const IntegerModel& model, const std::vector<LayerPacking
   run_jobs(pool, jobs.size(), [&](std::size_t i) {
     RowJob& job = jobs[i];
     if (!job.searched) return;
-    const RowSearch own{.swaps = search.swaps_per_row * job.row_of_slot.size(),
-                        .reach = search.reach,
-                        .seed = search.seed};
+    const RowSearch own{
+        .swaps = std::min(search.swaps_per_row * job.row_of_slot.size(), search.most_swaps),
+        .reach = search.reach,
+        .seed = search.seed};
     job.row_of_slot = search_row_order(*job.matrix, job.row_of_slot, job.shape, own);
   });
   orders.rows.clear();

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostBlocks = 32;
 constexpr std::size_t kLargestTables = std::size_t{64} << 20;  // bytes
+constexpr std::size_t kMostColumns = 8192;                     // a round compares all pairs
 constexpr std::size_t kNone = ~std::size_t{0};
 
 // The matrix by columns: the row of each nonzero.
@@ -173,7 +174,7 @@ std::vector<std::uint32_t> search_column_order(const IntegerMatrix& matrix, std:
                                                std::uint64_t seed) {
   const std::size_t width = (matrix.columns + kMostBlocks - 1) / kMostBlocks;
   const std::size_t block_columns = round_up(width, kWindowStart);
-  if (rounds == 0 || matrix.columns <= block_columns ||
+  if (rounds == 0 || matrix.columns <= block_columns || matrix.columns > kMostColumns ||
       ColumnSearch::table_bytes(matrix) > kLargestTables) {
     std::vector<std::uint32_t> in_order(matrix.columns);
     std::iota(in_order.begin(), in_order.end(), 0U);

@@ -17,9 +17,11 @@ from sparsespeech.cpu_engine.engine import CpuExecutor
 from sparsespeech.cpu_engine.packed_cache import Choice, Choices
 
 UTTERANCE_FRAMES = 50  # one second
-FEW_FRAMES = 4  # so few go through the layers one by one, as in a stream
+FEW_FRAMES = 4  # so few go through the layers one by one, as a small chunk of a stream
 SMALLEST_GAIN = 0.02  # of a layer's time, that makes a choice worth keeping
-_LEAST_ROUNDS, _MOST_ROUNDS = 3, 200
+HALVES = (0, 1)
+_LEAST_ROUNDS, _MOST_ROUNDS = 4, 200
+_RUNS_OF_A_TURN = 2  # the threads of the executor before still spin through part of the first
 
 
 def layer_of(matrix: Mapping[str, Any]) -> str:
@@ -29,17 +31,21 @@ def layer_of(matrix: Mapping[str, Any]) -> str:
 
 @dataclass
 class Candidate:
-    """One way to pack a model, and the least seconds that each layer took."""
+    """One way to pack a model, and the least seconds that each layer took.
+
+    The rounds are kept in two halves, even and odd, so that a gain can be seen twice.
+    """
 
     executor: CpuExecutor
     layers: Choices = field(default_factory=dict)  # what its layers were packed with
-    utterance: dict[str, float] = field(default_factory=dict)
-    few: dict[str, float] = field(default_factory=dict)
+    # By frames of a run and half, then by layer.
+    seconds: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
 
-    def run(self, windows: NDArray[np.uint8]) -> None:
-        """Time one utterance and a few frames, of windows uint8[UTTERANCE_FRAMES, W]."""
-        for frames, best in ((UTTERANCE_FRAMES, self.utterance), (FEW_FRAMES, self.few)):
-            for layer, seconds in self.executor.run_timed(windows[:frames])[1]:
+    def run(self, windows: NDArray[np.uint8], half: int) -> None:
+        """Time a run of windows uint8[T, W]."""
+        best = self.seconds.setdefault((len(windows), half), {})
+        for _ in range(_RUNS_OF_A_TURN):
+            for layer, seconds in self.executor.run_timed(windows)[1]:
                 best[layer] = min(best.get(layer, seconds), seconds)
 
     def forms(self, layer: str) -> list[tuple[object, ...]]:
@@ -50,14 +56,19 @@ class Candidate:
             if layer_of(matrix) == layer
         ]
 
-    @property
-    def seconds(self) -> float:
-        """Least time of one utterance, summed over the layers."""
-        return sum(self.utterance.values())
+    def utterance(self) -> dict[str, float]:
+        """Least seconds of each layer for UTTERANCE_FRAMES."""
+        first, second = (self.seconds[UTTERANCE_FRAMES, half] for half in HALVES)
+        return {layer: min(seconds, second[layer]) for layer, seconds in first.items()}
 
 
-def time_candidates(candidates: Sequence[Candidate], seconds: float, seed: int) -> None:
-    """Run all in turn for about ``seconds``, so that a disturbance meets all alike."""
+def time_candidates(
+    candidates: Sequence[Candidate], seconds: float, *, seed: int, streams: bool
+) -> None:
+    """Run all in turn for about ``seconds``, so that a disturbance meets all alike.
+
+    Times utterances, and if the model ``streams`` a few frames too.
+    """
     shape = (UTTERANCE_FRAMES, candidates[0].executor.inputs)
     windows = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
     end = time.perf_counter() + seconds
@@ -65,23 +76,30 @@ def time_candidates(candidates: Sequence[Candidate], seconds: float, seed: int) 
         if rounds >= _LEAST_ROUNDS and time.perf_counter() > end:
             return
         for candidate in candidates:
-            candidate.run(windows)
+            candidate.run(windows, rounds % 2)
+            if streams:
+                candidate.run(windows[:FEW_FRAMES], rounds % 2)
 
 
 def best_choice(candidates: Sequence[Candidate], layer: str) -> Choice:
     """What the candidate that runs ``layer`` fastest packed it with.
 
-    Nothing unless that one beats the first candidate clearly, and by packing otherwise. An
-    utterance and a few frames count alike: there are other kernels for few frames.
+    Nothing unless that one packs it otherwise than the first candidate and beats it clearly in
+    both halves of the rounds. Utterances and few frames count alike.
     """
     first = candidates[0]
 
-    def cost(candidate: Candidate) -> float:
-        return (
-            candidate.utterance[layer] / first.utterance[layer]
-            + candidate.few[layer] / first.few[layer]
-        )
+    def costs(candidate: Candidate) -> list[float]:
+        return [
+            sum(
+                seconds[layer] / first.seconds[frames, half][layer]
+                for (frames, own_half), seconds in candidate.seconds.items()
+                if own_half == half
+            )
+            for half in HALVES
+        ]
 
-    fastest = min(candidates, key=cost)
-    clear = cost(fastest) < 2 * (1 - SMALLEST_GAIN)
+    fastest = min(candidates, key=lambda candidate: sum(costs(candidate)))
+    least = (1 - SMALLEST_GAIN) * costs(first)[0]
+    clear = max(costs(fastest)) < least
     return fastest.layers[layer] if clear and fastest.forms(layer) != first.forms(layer) else {}

@@ -72,7 +72,7 @@ def test_a_tuned_engine_gives_the_same_logits(
         assert found.facts["slots_per_nonzero"] == {}
     else:
         assert recurrent_slots(found.facts)
-        assert set(found.unit_orders) == {"layer3.forward", "layer3.backward"}
+        assert set(found.row_orders) >= {"layer3.forward.recurrent", "layer3.backward.recurrent"}
 
 
 def test_a_longer_search_wastes_less(
@@ -161,7 +161,7 @@ def test_orders_that_do_not_fit_the_model(model: IntegerModel) -> None:
 
 
 class Clockwork:
-    """Stands for an executor whose layers take the given times."""
+    """Stands for an executor whose layers take the given times, run by run."""
 
     inputs = 5
 
@@ -174,49 +174,64 @@ class Clockwork:
         self.calls: list[tuple[int, ...]] = []
 
     def run_timed(self, windows: np.ndarray) -> tuple[None, list[tuple[str, float]]]:
+        run = len(self.calls)
         self.calls.append(windows.shape)
-        turn = (len(self.calls) - 1) // 2
-        times = [(n, each[min(turn, len(each) - 1)]) for n, each in self._seconds.items()]
-        return None, times
+        return None, [(name, each[run % len(each)]) for name, each in self._seconds.items()]
 
 
-def candidate(form: str, seconds: float, **choice: int | float) -> Candidate:
-    clock: Any = Clockwork(form, a=[seconds])
+def candidate(form: str, *seconds: float, **choice: int | float) -> Candidate:
+    clock: Any = Clockwork(form, a=list(seconds))
     return Candidate(clock, {"a": choice} if choice else {})
 
 
-def test_the_least_times_count() -> None:
-    clock: Any = Clockwork("x", a=[3.0, 1.0, 2.0], b=[1.0])
-    runs = [Candidate(clock)]
-    time_candidates(runs, 0.0, seed=1)
-    assert clock.calls == [(50, 5), (4, 5)] * 3
-    assert runs[0].utterance == {"a": 1.0, "b": 1.0}
-    assert runs[0].few == {"a": 1.0, "b": 1.0}
-    assert runs[0].seconds == 2.0
+def test_the_least_times_of_each_half_count() -> None:
+    # Two runs a turn: the halves take the runs 0, 1, 4, 5 and 2, 3, 6, 7.
+    clock: Any = Clockwork("x", a=[9.0, 3.0, 8.0, 4.0, 5.0, 6.0, 7.0, 2.0], b=[1.0])
+    run = Candidate(clock)
+    time_candidates([run], 0.0, seed=1, streams=False)
+    assert clock.calls == [(50, 5)] * 8
+    assert run.seconds == {(50, 0): {"a": 3.0, "b": 1.0}, (50, 1): {"a": 2.0, "b": 1.0}}
+    assert run.utterance() == {"a": 2.0, "b": 1.0}
+
+
+def test_streams_are_timed_by_few_frames_too() -> None:
+    clock: Any = Clockwork("x", a=[1.0])
+    time_candidates([Candidate(clock)], 0.0, seed=1, streams=True)
+    assert clock.calls == [(50, 5), (50, 5), (4, 5), (4, 5)] * 4
 
 
 @pytest.mark.parametrize(
     ("form", "seconds", "chosen"),
     [
-        ("other", 0.5, {"sweep_groups": 4}),
-        ("other", 0.97, {"sweep_groups": 4}),
-        ("other", 0.99, {}),  # hardly faster
-        ("other", 1.5, {}),
-        ("same", 0.5, {}),  # faster by chance: it is packed as the first
+        ("other", [0.5], {"sweep_groups": 4}),
+        ("other", [0.97], {"sweep_groups": 4}),
+        ("other", [0.99], {}),  # hardly faster
+        ("other", [1.5], {}),
+        ("other", [0.5, 0.5, 1.1, 1.1], {}),  # in one half of the rounds only
+        ("same", [0.5], {}),  # faster by chance: it is packed as the first
     ],
 )
-def test_only_a_clear_gain_is_chosen(form: str, seconds: float, chosen: dict[str, int]) -> None:
+def test_only_a_clear_gain_is_chosen(
+    form: str, seconds: list[float], chosen: dict[str, int]
+) -> None:
     runs = [
         candidate("same", 1.0),
-        candidate(form, seconds, sweep_groups=4),
+        candidate(form, *seconds, sweep_groups=4),
         candidate("slow", 2.0, sweep_groups=1),
     ]
-    time_candidates(runs, 0.0, seed=1)
+    time_candidates(runs, 0.0, seed=1, streams=False)
     assert best_choice(runs, "a") == chosen
+
+
+def test_few_frames_count_as_much_as_an_utterance() -> None:
+    slower_utterance = [1.1, 1.1, 0.5, 0.5]  # as runs of 50, 50, 4 and 4 frames
+    runs = [candidate("same", 1.0), candidate("other", *slower_utterance, sweep_groups=4)]
+    time_candidates(runs, 0.0, seed=1, streams=True)
+    assert best_choice(runs, "a") == {"sweep_groups": 4}
 
 
 def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer_timing, "_MOST_ROUNDS", 5)
     clock: Any = Clockwork("x", a=[1.0])
-    time_candidates([Candidate(clock)], 1e9, seed=1)
+    time_candidates([Candidate(clock)], 1e9, seed=1, streams=False)
     assert len(clock.calls) == 10
