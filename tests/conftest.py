@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from hypothesis import settings
 
 # Tiny tensors: a second thread costs more than it brings, and sums keep one order.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What `sparsespeech tune` found on this machine must not change what is tested.
+os.environ["SPARSESPEECH_CACHE_DIR"] = os.path.join(
+    tempfile.gettempdir(), f"sparsespeech-tests-{os.getpid()}"
+)
 
 # A busy machine must not fail a test; in CI the same examples come every time.
 settings.register_profile("local", deadline=None)
