@@ -17,6 +17,7 @@ import sparsespeech as ss
 from sparsespeech.corpora.manifest import Utterance, read_manifest, write_manifest
 from sparsespeech.model_file.writer import write_model
 from sparsespeech.quantization.post_training import quantize_checkpoint
+from sparsespeech.quantization.precision import EIGHT_BIT
 from sparsespeech.training.checkpoint import load_checkpoint
 from sparsespeech.training.loop import train
 from sparsespeech.training.recipe import parse_recipe
@@ -68,7 +69,7 @@ def main() -> None:
                 read_manifest(manifest),
                 count=20,
                 seed=0,
-                per_row=False,
+                precision=EIGHT_BIT,
                 progress=silent,
             )
         write_model(result.conversion.model, model)

@@ -5,7 +5,10 @@ Axes: T frames, F coefficients. ``context`` frames on each side form a window.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +17,7 @@ from torch import Tensor
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.features.mfcc import MfccConfig
-from sparsespeech.graph import deepspeech
+from sparsespeech.graph import Graph, Linear, Lstm, deepspeech
 from sparsespeech.training.checkpoint import Checkpoint
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz'"
@@ -30,13 +33,19 @@ def random_checkpoint(
     labels: int = 3,
     sparsity: float = 0.5,
     gain: float = 1.0,
+    lstm: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """Glorot-like weights times ``gain``, each pruned with probability ``sparsity``."""
+    """Glorot-like weights times ``gain``, each pruned with probability ``sparsity``.
+
+    ``lstm`` changes fields of the LSTM layer, as ``{"projection": 3, "merge": "sum"}``.
+    """
     rng = np.random.default_rng(seed)
     features = MfccConfig(coefficients=coefficients, context=context)
     graph = deepspeech(
         hidden, bidirectional=bidirectional, inputs=features.inputs, labels=labels + 1
     )
+    if lstm is not None:
+        graph = _with_lstm(graph, lstm)
     with torch.device("meta"):
         shapes = DeepSpeech(graph, context=context, coefficients=coefficients).state_dict()
     return Checkpoint(
@@ -50,6 +59,15 @@ def random_checkpoint(
         weights={name: _draw(rng, t, sparsity, gain) for name, t in shapes.items()},
         facts={"recipe": {"name": "random"}, "progress": {}},
     )
+
+
+def _with_lstm(graph: Graph, changes: Mapping[str, Any]) -> Graph:
+    layers = list(graph.layers)
+    old, after = layers[3], layers[4]
+    assert isinstance(old, Lstm) and isinstance(after, Linear)
+    new = replace(old, **changes)
+    layers[3:5] = [new, replace(after, inputs=new.outputs)]
+    return Graph(tuple(layers))
 
 
 def _draw(rng: np.random.Generator, like: Tensor, sparsity: float, gain: float) -> Tensor:

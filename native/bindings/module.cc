@@ -9,6 +9,7 @@
 void bind_decoding(nanobind::module_& module);
 void bind_engine(nanobind::module_& module);
 void bind_limits(nanobind::module_& module);
+void bind_training(nanobind::module_& module);
 
 NB_MODULE(_native, module) {
   module.doc() = "The native engine of sparsespeech.";
@@ -18,4 +19,5 @@ NB_MODULE(_native, module) {
   bind_decoding(module);
   bind_engine(module);
   bind_limits(module);
+  bind_training(module);
 }

@@ -1,6 +1,7 @@
 """The executors of an integer model by name, imported when they are asked for.
 
 Axes: T frames, t frames of a chunk, W inputs of one window (494), V labels with the blank.
+Windows are uint8, or int16 for a model of wide mode (rule R10).
 
 Every executor gives the same integers for the same windows (``integer_arithmetic/spec.md``), so a
 backend is a choice of speed and place, never of result.
@@ -12,7 +13,7 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ Threads = int | Literal["auto"]
 class Session(Protocol):
     """One utterance of a unidirectional model, given in chunks of any size."""
 
-    def push(self, windows: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Logits int64[t, V] of the next windows uint8[t, W]; t may be 0."""
+    def push(self, windows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Logits int64[t, V] of the next windows [t, W]; t may be 0."""
         ...
 
     def finish(self) -> None:
@@ -38,12 +39,12 @@ class Session(Protocol):
 class Executor(Protocol):
     """Runs one integer model. Utterances do not influence each other (rule R12)."""
 
-    def run(self, windows: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Logits int64[T, V] (rule R9) of the windows uint8[T, W]; T may be 0."""
+    def run(self, windows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Logits int64[T, V] (rule R9) of the windows [T, W]; T may be 0."""
         ...
 
     def run_timed(
-        self, windows: NDArray[np.uint8]
+        self, windows: NDArray[np.integer[Any]]
     ) -> tuple[NDArray[np.int64], list[tuple[str, float]]]:
         """The same logits, and the seconds that each layer took, by name in layer order."""
         ...

@@ -10,8 +10,10 @@
     ├── SynthesisError              a speech synthesiser is missing or failed
     ├── DownloadError               a corpus archive could not be fetched or is damaged
     ├── RecipeError                 an unknown key or an impossible value in a recipe
+    ├── ExchangeError               a foreign network that cannot be imported
     ├── CheckpointError             a training checkpoint that cannot be read or written
     ├── TrainingError               a run that diverged
+    ├── SensitivityError            a sensitivity scan, or a total sparsity, that cannot be
     ├── ConversionError             a network that the integer arithmetic cannot hold
     ├── ModelFileError              a model file that is damaged or breaks a rule of format.md
     ├── UnsupportedLayerError       an executor met a layer that it does not run
@@ -23,6 +25,7 @@
     ├── InputWindowsError           feature windows of another type or width than the model's
     ├── PackedCacheError            a cache of packed weights that is damaged or of another model
     ├── BenchmarkError              a benchmark that refuses: wrong logits, or a peer that failed
+    ├── ReportError                 a file given to a report that cannot be shown
     ├── SessionFinishedError        a stream was fed after its end
     └── MissingDependencyError      an extra of the package is not installed
 
@@ -63,12 +66,20 @@ class RecipeError(SparseSpeechError):
     """A recipe holds an unknown key or an impossible value."""
 
 
+class ExchangeError(SparseSpeechError):
+    """A network of another library cannot be imported, or its description does not fit it."""
+
+
 class CheckpointError(SparseSpeechError):
     """A training checkpoint cannot be read or written."""
 
 
 class TrainingError(SparseSpeechError):
     """A training run diverged: loss or gradients are not finite."""
+
+
+class SensitivityError(SparseSpeechError):
+    """A scan belongs to another checkpoint or sample, or no allocation meets the target."""
 
 
 class ConversionError(SparseSpeechError):
@@ -113,6 +124,10 @@ class PackedCacheError(SparseSpeechError):
 
 class BenchmarkError(SparseSpeechError):
     """A benchmark refuses to report: logits differ from the reference, or a peer failed."""
+
+
+class ReportError(SparseSpeechError):
+    """A file given to a report cannot be read, or does not belong to the model."""
 
 
 class SessionFinishedError(SparseSpeechError):

@@ -139,3 +139,34 @@ def deepspeech(
             Output("layer6", hidden, labels),
         )
     )
+
+
+def lstmp(
+    cells: int = 2048,
+    *,
+    projection: int | None = None,
+    peephole: bool = False,
+    bidirectional: bool = False,
+    inputs: int = 153,
+    labels: int = 29,
+    layers: int = 3,
+) -> Graph:
+    """The projected LSTM network of the ESE deck (S4): 3 layers of 2048 cells, 1024 outputs each.
+
+    ``projection`` is half of ``cells`` where it is not given. S4's peepholes are optional, its
+    layers run forward only.
+    """
+    outputs = projection or max(1, cells // 2)
+    directions = 2 if bidirectional else 1
+    recurrent = (
+        Lstm(
+            f"layer{number + 1}",
+            inputs if number == 0 else directions * outputs,
+            cells,
+            bidirectional,
+            projection=outputs,
+            peephole=peephole,
+        )
+        for number in range(layers)
+    )
+    return Graph((*recurrent, Output(f"layer{layers + 1}", directions * outputs, labels)))

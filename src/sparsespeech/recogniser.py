@@ -2,7 +2,7 @@
 
 Axes: N samples, T frames, W inputs of one window (494), V labels with the blank.
 
-``audio -> features -> uint8 windows -> executor -> logits -> log-softmax -> CTC decoder -> text``
+``audio -> features -> windows -> executor -> logits -> log-softmax -> CTC decoder -> text``
 """
 
 from __future__ import annotations
@@ -85,18 +85,13 @@ class Recogniser:
         self, model: IntegerModel, *, backend: str | None = None, threads: Threads = "auto"
     ) -> None:
         """Prepare ``model``; raises BackendError, EngineMemoryError or UnsupportedLayerError."""
-        if model.activation_bits != 8:
-            raise UnsupportedLayerError(
-                f"the model has {model.activation_bits}-bit activations, transcription runs models "
-                "with 8; quantize the checkpoint to 8 bits"
-            )
         self.model = model
         self.backend = backend if backend is not None else default_backend()
         self.features = MfccConfig.from_json(model.features)
         self.alphabet = Alphabet(model.labels)
         self._executor = load_backend(self.backend)(model, threads=threads)
         self._logit_scale = _logit_scale(model)
-        self._beam_searches: dict[tuple[int | None, object], BeamSearchDecoder] = {}
+        self._beam_searches: dict[tuple[object, ...], BeamSearchDecoder] = {}
 
     @property
     def default_max_duration_s(self) -> float | None:
@@ -118,18 +113,23 @@ class Recogniser:
         decoder: DecoderName = "greedy",
         beam_width: int | None = None,
         language_model: str | Path | LanguageModel | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
         max_duration_s: float | None = None,
         allow_truncated: bool = False,
     ) -> Transcription:
         """Text of a recording: a path, or samples [N] or [N, C] at ``sample_rate_hz``.
 
-        ``language_model`` (an ARPA file, or one already read) and ``beam_width`` (None: the
-        decoder's default) belong to ``decoder="beam"``.
+        ``language_model`` (an ARPA file, or one already read), its weight ``alpha``, the bonus
+        ``beta`` of each word and ``beam_width`` (None: the decoder's default) belong to
+        ``decoder="beam"``.
         ``max_duration_s`` None means :attr:`default_max_duration_s`. A recording without speech
         (:mod:`sparsespeech.audio.silence`) has an empty text. Raises AudioError and its children,
         LanguageModelError, AlphabetMismatchError, MissingDependencyError.
         """
-        decode = self.decoder(decoder, beam_width=beam_width, language_model=language_model)
+        decode = self.decoder(
+            decoder, beam_width=beam_width, language_model=language_model, alpha=alpha, beta=beta
+        )
         clock = _StageClock()
         limit = self.default_max_duration_s if max_duration_s is None else max_duration_s
         recording = self._record(audio, sample_rate_hz, limit, allow_truncated)
@@ -155,6 +155,8 @@ class Recogniser:
         *,
         beam_width: int | None = None,
         language_model: str | Path | LanguageModel | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
     ) -> Callable[[NDArray[np.float32]], Transcript]:
         """A function from log-probabilities float32[T, V] to a transcript.
 
@@ -170,9 +172,9 @@ class Recogniser:
             )
         if name != "beam":
             raise ValueError(f"decoder must be 'greedy' or 'beam', got {name!r}")
-        key = (beam_width, language_model)
+        key = (beam_width, language_model, alpha, beta)
         if key not in self._beam_searches:
-            self._beam_searches = {key: self._beam_search(beam_width, language_model)}
+            self._beam_searches = {key: self._beam_search(*key)}
         return self._beam_searches[key].decode
 
     def stream(
@@ -182,6 +184,8 @@ class Recogniser:
         decoder: DecoderName = "greedy",
         beam_width: int | None = None,
         language_model: str | Path | LanguageModel | None = None,
+        alpha: float | None = None,
+        beta: float | None = None,
         pause_s: float | None = None,
         batcher: Batcher | None = None,
     ) -> TranscriptionStream:
@@ -193,14 +197,17 @@ class Recogniser:
         :meth:`batcher`, to share the processor with other streams. Raises UnsupportedLayerError
         for a model that reads backwards, and the errors of :meth:`decoder`.
         """
-        self.decoder(decoder, beam_width=beam_width, language_model=language_model)
+        self.decoder(
+            decoder, beam_width=beam_width, language_model=language_model, alpha=alpha, beta=beta
+        )
         settings = StreamSettings(
             features=self.features,
             input=self.model.input,
+            activation_bits=self.model.activation_bits,
             logit_scale=self._logit_scale,
             alphabet=self.alphabet,
             start_decoder=(
-                self._beam_searches[beam_width, language_model].stream
+                self._beam_searches[beam_width, language_model, alpha, beta].stream
                 if decoder == "beam"
                 else lambda: GreedyStream(self.alphabet, self.features.frame_duration_s)
             ),
@@ -223,9 +230,18 @@ class Recogniser:
         return cast(Batcher, make())
 
     def _beam_search(
-        self, beam_width: int | None, language_model: str | Path | LanguageModel | None
+        self,
+        beam_width: int | None,
+        language_model: str | Path | LanguageModel | None,
+        alpha: float | None,
+        beta: float | None,
     ) -> BeamSearchDecoder:
-        from sparsespeech.decoding.beam_search import DEFAULT_BEAM_WIDTH, BeamSearchDecoder
+        from sparsespeech.decoding.beam_search import (
+            DEFAULT_ALPHA,
+            DEFAULT_BEAM_WIDTH,
+            DEFAULT_BETA,
+            BeamSearchDecoder,
+        )
         from sparsespeech.decoding.language_model import LanguageModel
 
         if isinstance(language_model, str | Path):
@@ -234,6 +250,8 @@ class Recogniser:
             self.alphabet,
             DEFAULT_BEAM_WIDTH if beam_width is None else beam_width,
             language_model,
+            DEFAULT_ALPHA if alpha is None else alpha,
+            DEFAULT_BETA if beta is None else beta,
             frame_duration_s=self.features.frame_duration_s,
         )
 
@@ -255,7 +273,7 @@ class Recogniser:
         self, samples: NDArray[np.floating[Any]], clock: _StageClock
     ) -> NDArray[np.float32]:
         frames = extract_mfcc(samples, self.features)
-        quantized = quantize_frames(frames, self.model.input)
+        quantized = quantize_frames(frames, self.model.input, self.model.activation_bits)
         windows = context_windows(quantized, self.features.context, self.model.input.zero_point)
         clock.lap("features")
         logits, layer_times = self._executor.run_timed(windows)

@@ -69,6 +69,7 @@ class StreamSettings:
 
     features: MfccConfig
     input: InputQuantization
+    activation_bits: int  # 8, or 16 in wide mode
     logit_scale: NDArray[np.float32]  # float32[1] or float32[V], rule R9
     alphabet: Alphabet
     start_decoder: Callable[[], TextStream]
@@ -103,8 +104,8 @@ class TranscriptionStream:
             None if rate == sample_rate_hz else soxr.ResampleStream(sample_rate_hz, rate, 1)
         )
         self._gate = SpeechGate(rate)
-        self._windows = WindowStream(settings.features, settings.input)
-        self._waiting: list[NDArray[np.uint8]] = []  # windows that a step left without logits
+        self._windows = WindowStream(settings.features, settings.input, settings.activation_bits)
+        self._waiting: list[NDArray[Any]] = []  # windows that a step left without logits
         self._utterances = _UtteranceDecoder(settings, pause_s)
         self._samples = 0
         self._clipped = 0

@@ -24,6 +24,7 @@ ALLOWED = {
     "scalar": BASELINE,
     "avx2": BASELINE | {Encoding.SSSE3, Encoding.VEX},
     "avx512": BASELINE | {Encoding.SSSE3, Encoding.VEX, Encoding.EVEX},
+    "avx512_bf16": BASELINE | {Encoding.SSSE3, Encoding.VEX, Encoding.EVEX},
     "amx": set(Encoding),
 }
 
@@ -99,7 +100,12 @@ def test_kernels_hold_instructions_of_their_level_only(release: Path, level: str
         for instruction in instructions(path):
             found.add(instruction.encoding)
             assert instruction.encoding in ALLOWED[level], instruction.text
-    strongest = {"scalar": Encoding.BASELINE, "avx2": Encoding.VEX, "avx512": Encoding.EVEX}
+    strongest = {
+        "scalar": Encoding.BASELINE,
+        "avx2": Encoding.VEX,
+        "avx512": Encoding.EVEX,
+        "avx512_bf16": Encoding.EVEX,
+    }
     assert strongest.get(level, Encoding.TILE) in found  # the folder was compiled with its flags
 
 
@@ -114,7 +120,7 @@ def test_everything_else_holds_baseline_instructions_only(release: Path) -> None
 
 
 @pytest.mark.skipif(not X86, reason="looks at x86-64 code")
-@pytest.mark.parametrize("level", ["avx2", "avx512", "amx"])
+@pytest.mark.parametrize("level", ["avx2", "avx512", "avx512_bf16", "amx"])
 def test_kernels_share_no_code_with_other_objects(release: Path, level: str) -> None:
     """The linker keeps one copy of an inline function or template that several objects define.
 

@@ -353,7 +353,13 @@ MANIFEST_ATTACKS = {
         with_manifest(set_in("format", "gguf")), r"'format' must be .*, got 'gguf'.*F7"
     ),
     "unknown format version": Attack(
-        with_manifest(set_in("format_version", 2)), r"format_version 2 is unknown.*upgrade.*F7"
+        with_manifest(set_in("format_version", 3)), r"format_version 3 is unknown.*upgrade.*F7"
+    ),
+    "format version of a coded file": Attack(
+        with_manifest(set_in("format_version", 2)), r"'layer1.weights.gap_lengths': is missing.*F13"
+    ),
+    "format version is a list": Attack(
+        with_manifest(set_in("format_version", [])), r"format_version \[\] is unknown.*F7"
     ),
     "format version true": Attack(
         with_manifest(set_in("format_version", True)), r"'format_version' must be of type int.*F7"

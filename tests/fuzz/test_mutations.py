@@ -19,12 +19,19 @@ from sparsespeech.model_file.container import Container, parse, seal, serialise
 from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.writer import encode_model
 from tests.fuzz.attacks import CONVOLVED, PLAIN, PROJECTED, WIDE, split, with_manifest_text
+from tests.fuzz.coded_attacks import CODED
 
 # The fast suite draws one seed, the slow one many.
 SEEDS = pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 11))]
 )
-BASES = {"plain": PLAIN, "projected": PROJECTED, "wide": WIDE, "convolved": CONVOLVED}
+BASES = {
+    "plain": PLAIN,
+    "projected": PROJECTED,
+    "wide": WIDE,
+    "convolved": CONVOLVED,
+    "coded": CODED,
+}
 ODD_VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 2, 127, 128, 255, 256, 32767, 65535, 65536, 2**18, 2**31,
     2**53 - 1, -(2**53) + 1, 0.0, -0.0, 0.5, 1e308, -1e308, 5e-324, "", " ", "a", "layer1",

@@ -19,7 +19,7 @@ import sparsespeech
 
 IMPORT_SECONDS = 0.3
 EXTRAS = ("torch", "pydantic", "yaml", "tensorboard", "av", "matplotlib", "onnx", "amaranth")
-TRAINING_PACKAGES = ("acoustic_model", "training", "pruning", "quantization")
+TRAINING_PACKAGES = ("acoustic_model", "exchange", "training", "pruning", "quantization")
 # Modules that import the library of one peer, which is no part of what the tests install.
 PEER_MODULES = ("sparsespeech.benchmarks.peers_", "sparsespeech.benchmarks.onnx_graph")
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".yaml", ".json", ".cc", ".h", ".cff", ".cfg"}

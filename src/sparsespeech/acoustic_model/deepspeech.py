@@ -6,10 +6,17 @@ V labels with the CTC blank last.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from sparsespeech.acoustic_model.recurrent import SaturatingLstm
+from sparsespeech.acoustic_model.sparse_product import (
+    SparsePattern,
+    sparse_linear,
+    usable_pattern,
+)
 from sparsespeech.graph import Graph, Linear, Lstm, Output
 
 
@@ -23,10 +30,18 @@ class ClippedLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(layer.outputs, layer.inputs))
         self.bias = nn.Parameter(torch.zeros(layer.outputs))
         nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
+        self.patterns: dict[str, SparsePattern] = {}  # of "weight", once it is pruned
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., outputs] of x [..., inputs]."""
-        return nn.functional.linear(x, self.weight, self.bias).clamp(0.0, self.clip)
+        """[T, B, outputs] of x [T, B, inputs]."""
+        pattern = usable_pattern(self.patterns.get("weight"), x)
+        if pattern is None:
+            return nn.functional.hardtanh(
+                nn.functional.linear(x, self.weight, self.bias), 0.0, self.clip
+            )
+        return nn.functional.hardtanh(
+            sparse_linear(x, self.weight, self.bias, pattern), 0.0, self.clip
+        )
 
 
 class OutputLinear(nn.Module):
@@ -76,6 +91,20 @@ class DeepSpeech(nn.Module):
                 x = nn.functional.dropout(x, self.dropout, self.training)
         return x.float().log_softmax(dim=-1)
 
+    def set_sparse_patterns(self, masks: Mapping[str, Tensor]) -> None:
+        """Let training skip the zeros of ``masks``, by parameter name; ``{}`` ends that.
+
+        To be called after every change of the masks; pruned weights then get the gradient 0.
+        """
+        for name, module in self.named_modules():
+            if isinstance(module, ClippedLinear | SaturatingLstm):
+                prefix = f"{name}."
+                module.patterns = {
+                    key.removeprefix(prefix): SparsePattern.of(mask)
+                    for key, mask in masks.items()
+                    if key.startswith(prefix)
+                }
+
     def windows(self, frames: Tensor) -> Tensor:
         """Context windows [T, B, I], oldest frame first, zeros beyond the ends."""
         padded = nn.functional.pad(frames, (0, 0, self.context, self.context))
@@ -94,5 +123,9 @@ def _build(layer: object) -> nn.Module:
 
 
 def prunable_names(model: nn.Module) -> list[str]:
-    """Names of all weight matrices (biases are never pruned), in graph order."""
-    return [name for name, parameter in model.named_parameters() if parameter.ndim == 2]
+    """Names of all weight matrices, in graph order; biases and peepholes are never pruned."""
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2 and not name.endswith(".peephole")
+    ]

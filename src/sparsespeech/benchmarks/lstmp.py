@@ -18,7 +18,7 @@ from sparsespeech.benchmarks.measurement import milliseconds
 from sparsespeech.benchmarks.random_models import random_integer_model
 from sparsespeech.benchmarks.result import BenchResult
 from sparsespeech.benchmarks.work import stepwise_bytes
-from sparsespeech.graph import Graph, Lstm, Output
+from sparsespeech.graph import lstmp
 from sparsespeech.model_file.model import InputQuantization, IntegerModel
 
 INPUTS, CELLS, PROJECTION, LAYERS = 153, 2048, 1024, 3
@@ -87,17 +87,7 @@ def run_lstmp(options: LstmpOptions) -> BenchResult:
 def lstmp_model(divisor: int, windows: NDArray[np.uint8]) -> IntegerModel:
     """The network with random weights, calibrated on ``windows`` uint8[T, 153]."""
     cells, projection = CELLS // divisor, PROJECTION // divisor
-    layers = [
-        Lstm(
-            f"layer{number + 1}",
-            INPUTS if number == 0 else projection,
-            cells,
-            bidirectional=False,
-            projection=projection,
-        )
-        for number in range(LAYERS)
-    ]
-    graph = Graph((*layers, Output(f"layer{LAYERS + 1}", projection, LABELS)))
+    graph = lstmp(cells, projection=projection, inputs=INPUTS, labels=LABELS, layers=LAYERS)
     return random_integer_model(
         graph,
         windows,

@@ -34,7 +34,10 @@ _LAST_CHARACTERS = 400  # of a failed worker's messages
 
 @dataclass(frozen=True)
 class PeerSetup:
-    """What a worker has to know; ``interpreter`` None is the one that runs now."""
+    """What a worker has to know; ``interpreter`` None is the one that runs now.
+
+    ``advice`` ends the message where the worker fails.
+    """
 
     name: str
     module: str
@@ -42,6 +45,7 @@ class PeerSetup:
     libraries: tuple[str, ...]
     environment: Mapping[str, str]
     interpreter: Path | None = None
+    advice: str = "leave it out with --peers"
 
 
 class PeerProcess:
@@ -49,7 +53,7 @@ class PeerProcess:
 
     def __init__(self, setup: PeerSetup, folder: Path, threads: int) -> None:
         """Start the worker and wait until it is ready; raises BenchmarkError if it fails."""
-        self.name = setup.name
+        self.name, self._advice = setup.name, setup.advice
         self._messages = folder / f"{setup.name}.log"
         packages = folder / f"{setup.name}-packages"
         packages.mkdir()
@@ -145,7 +149,7 @@ class PeerProcess:
         said = self._messages.read_text(encoding="utf-8", errors="replace")
         return BenchmarkError(
             f"peer {self.name} {what}: {said[-_LAST_CHARACTERS:].strip() or 'without a message'}; "
-            "leave it out with --peers"
+            f"{self._advice}"
         )
 
 

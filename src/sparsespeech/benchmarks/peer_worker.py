@@ -1,7 +1,8 @@
 """The process of one peer: prepare it, then run it as often as the benchmark asks.
 
 Arguments: module of the peer, precision, threads, folder, name, libraries. The folder holds
-``network.npz`` and ``windows.npy``; the logits of the first run are written beside them.
+``network.npz`` and ``windows.npy``, or ``training.json`` where a training step is timed; the
+outputs of the first run are written beside them.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from sparsespeech.benchmarks.float_network import load_network
 from sparsespeech.benchmarks.peer import PreparedPeer
 
+TRAINING_TASK = "training.json"
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
@@ -32,11 +34,8 @@ def main(arguments: list[str]) -> None:
     _end_with_parent()
     module, precision, threads, folder, name, *libraries = arguments
     answers = _claim_stdout()
-    windows = np.load(Path(folder, "windows.npy"), allow_pickle=False)
     prepare = importlib.import_module(module).prepare
-    peer: PreparedPeer = prepare(
-        load_network(Path(folder, "network.npz")), windows, int(threads), precision
-    )
+    peer: PreparedPeer = prepare(*_task(Path(folder)), int(threads), precision)
     np.save(Path(folder, f"{name}.npy"), peer.finish(peer.run()), allow_pickle=False)
     gc.collect()
     gc.freeze()
@@ -50,6 +49,15 @@ def main(arguments: list[str]) -> None:
     )
     for line in sys.stdin:
         _send(answers, {"seconds": _time_runs(peer, int(json.loads(line)["runs"]))})
+
+
+def _task(folder: Path) -> tuple[Any, ...]:
+    """What the peer computes: a training task, or a network and its windows."""
+    training = folder / TRAINING_TASK
+    if training.exists():
+        return (json.loads(training.read_text(encoding="utf-8")),)
+    windows = np.load(folder / "windows.npy", allow_pickle=False)
+    return load_network(folder / "network.npz"), windows
 
 
 def _time_runs(peer: PreparedPeer, count: int) -> list[float]:

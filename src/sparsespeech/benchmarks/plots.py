@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sparsespeech.benchmarks.accuracy_plot import draw_accuracy
 from sparsespeech.benchmarks.comparison import OURS
 from sparsespeech.benchmarks.result import BenchResult, Row
+from sparsespeech.benchmarks.training_plot import draw_training
 from sparsespeech.errors import BenchmarkError, MissingDependencyError
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED, SETTINGS
 
@@ -136,11 +138,13 @@ def _draw_lstmp(result: BenchResult, left: Axes, right: Axes) -> None:
 
 
 _PICTURES: dict[str, Callable[[BenchResult, Axes, Axes], None]] = {
+    "accuracy": draw_accuracy,
     "latency": _draw_latency,
     "throughput": _draw_throughput,
     "deepbench": _draw_deepbench,
     "density": _draw_density,
     "lstmp": _draw_lstmp,
+    "training": draw_training,
 }
 
 
@@ -201,6 +205,6 @@ def _columns(rows: list[Row], *names: str) -> list[list[float]]:
 
 def _footnote(result: BenchResult) -> str:
     facts = result.machine
-    grey = result.table("published") and result.bench != "throughput"
+    grey = result.table("published") and result.bench not in ("accuracy", "throughput")
     published = "; grey: as published, on other machines" if grey else ""
     return f"{facts['processor']}, {result.config['threads']} threads{published}"

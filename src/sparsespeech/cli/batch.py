@@ -23,6 +23,8 @@ class BatchSettings:
     decoder: DecoderName
     beam_width: int | None
     language_model: str | None  # path of an ARPA file
+    alpha: float | None
+    beta: float | None
     max_duration_s: float | None
     allow_truncated: bool
 
@@ -69,6 +71,8 @@ class _Worker:
             settings.decoder,
             beam_width=settings.beam_width,
             language_model=settings.language_model,
+            alpha=settings.alpha,
+            beta=settings.beta,
         )
 
     def transcribe(self, path: Path) -> Outcome:
@@ -79,6 +83,8 @@ class _Worker:
                 decoder=settings.decoder,
                 beam_width=settings.beam_width,
                 language_model=settings.language_model,
+                alpha=settings.alpha,
+                beta=settings.beta,
                 max_duration_s=settings.max_duration_s,
                 allow_truncated=settings.allow_truncated,
             )

@@ -16,6 +16,7 @@ from rich.table import Table
 from sparsespeech import machine
 from sparsespeech.atomic_file import write_text
 from sparsespeech.cli.default_model import default_model
+from sparsespeech.cli.executor_options import BackendOption
 from sparsespeech.cli.failure import print_warning
 
 if TYPE_CHECKING:  # imported when a benchmark runs
@@ -185,6 +186,76 @@ def lstmp(
     _publish(lambda: run_lstmp(options), as_json, output, plot)
 
 
+@app.command()
+def training(
+    threads: Annotated[int, typer.Option(min=1, help="Threads of every contender.")] = 1,
+    rounds: Rounds = None,
+    quick: Quick = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    plot: Plot = None,
+) -> None:
+    """A training step of our LSTM and of DeepSpeech, beside torch's nn.LSTM."""
+    from sparsespeech.benchmarks.training import (
+        QUICK_WIDTHS,
+        WIDTHS,
+        TrainingOptions,
+        run_training,
+    )
+
+    _warn_if_busy()
+    options = TrainingOptions(
+        rounds=rounds or (QUICK_ROUNDS if quick else ROUNDS),
+        widths=QUICK_WIDTHS if quick else WIDTHS,
+        threads=threads,
+        on_progress=_show_progress,
+    )
+    _publish(lambda: run_training(options), as_json, output, plot)
+
+
+@app.command()
+def accuracy(
+    plan: Annotated[
+        Path | None, typer.Argument(help="YAML file of corpora and checkpoints; see the tutorial.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Without a plan: recordings and their texts.")
+    ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DENSE,SPARSE", help="Two checkpoints of one seed. Repeatable."),
+    ] = None,
+    corpus: Annotated[str, typer.Option(help="Prefix of the figures, with --manifest.")] = "an4",
+    lm: Annotated[Path | None, typer.Option(help="Language model, with --manifest.")] = None,
+    work: Annotated[
+        Path, typer.Option(help="Keeps integer models and hypotheses: nothing is decoded twice.")
+    ] = Path("runs/accuracy"),
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N utterances.")] = None,
+    by_speaker: Annotated[
+        bool, typer.Option("--by-speaker", help="Draw speakers, not utterances, for intervals.")
+    ] = False,
+    backend: BackendOption = None,
+    threads: Threads = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    as_json: AsJson = False,
+    output: Output = None,
+    plot: Plot = None,
+) -> None:
+    """Word error rates, dense and sparse, float and int8, over seeds (Table III of the MAU paper).
+
+    Checkpoints are quantized as their recipes say. Choose on development speech; run a test set
+    once.
+    """
+    from sparsespeech.benchmarks.accuracy import AccuracyOptions, run_accuracy
+    from sparsespeech.cli.accuracy_options import accuracy_options
+
+    options: AccuracyOptions = accuracy_options(
+        plan, manifest, pair or [], corpus, lm,
+        work=work, limit=limit, by_speaker=by_speaker, backend=backend, threads=threads, jobs=jobs,
+    )  # fmt: skip
+    _publish(lambda: run_accuracy(options), as_json, output, plot)
+
+
 def _settings(
     threads: int | None,
     rounds: int | None,
@@ -196,18 +267,26 @@ def _settings(
     from sparsespeech.benchmarks.engine import cpu_engine
     from sparsespeech.benchmarks.peers import PeerChoice, parse_peers
 
-    load = os.getloadavg()[0]
-    if load > BUSY_LOAD:
-        print_warning(
-            f"other programs compute on this machine (load {load:.1f}), which spoils the figures"
-        )
+    _warn_if_busy()
     return Settings(
         make_engine=cpu_engine(),
         peers=PeerChoice(parse_peers(peers), deepsparse_python),
         threads=threads or machine.usable_threads(),
         rounds=rounds or (QUICK_ROUNDS if quick else ROUNDS),
-        on_progress=lambda what: _errors.print(f"measuring {what} ...", style="dim", markup=False),
+        on_progress=_show_progress,
     )
+
+
+def _warn_if_busy() -> None:
+    load = os.getloadavg()[0]
+    if load > BUSY_LOAD:
+        print_warning(
+            f"other programs compute on this machine (load {load:.1f}), which spoils the figures"
+        )
+
+
+def _show_progress(what: str) -> None:
+    _errors.print(f"measuring {what} ...", style="dim", markup=False)
 
 
 def _publish(

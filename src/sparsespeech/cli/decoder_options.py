@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from sparsespeech.recogniser import DecoderName
+
+_LARGEST_WEIGHT = 1e6  # of decoding/word_scoring.py
+
+AlphaOption = Annotated[
+    float | None,
+    typer.Option(metavar="WEIGHT", help="Weight of the language model; default 0.75."),
+]
+BetaOption = Annotated[
+    float | None, typer.Option(metavar="BONUS", help="Bonus of each word, with --lm; default 1.2.")
+]
 
 
 def decoder_name(decoder: str | None, beam: int | None, lm: Path | None) -> DecoderName:
@@ -22,3 +33,18 @@ def decoder_name(decoder: str | None, beam: int | None, lm: Path | None) -> Deco
     if wanted:
         raise typer.BadParameter("--beam and --lm need --decoder beam", param_hint="--decoder")
     return "greedy"
+
+
+def check_language_model_weights(lm: Path | None, alpha: float | None, beta: float | None) -> None:
+    """Raise the usage error of weights without a language model, or that are no weights."""
+    for option, weight in (("--alpha", alpha), ("--beta", beta)):
+        if weight is None:
+            continue
+        if lm is None:
+            raise typer.BadParameter(
+                "a language model has weights: give --lm too", param_hint=option
+            )
+        if not abs(weight) <= _LARGEST_WEIGHT:  # NaN too
+            raise typer.BadParameter(
+                f"{weight} is not within +-{_LARGEST_WEIGHT:,.0f}", param_hint=option
+            )

@@ -14,7 +14,12 @@ from rich.progress import Progress
 
 from sparsespeech import atomic_file
 from sparsespeech.backend import default_backend
-from sparsespeech.cli.decoder_options import decoder_name
+from sparsespeech.cli.decoder_options import (
+    AlphaOption,
+    BetaOption,
+    check_language_model_weights,
+    decoder_name,
+)
 from sparsespeech.cli.evaluation_batch import (
     DecoderSettings,
     ExecutorSettings,
@@ -51,8 +56,8 @@ def run(
         int | None, typer.Option(min=1, help=f"Beam width; default {DEFAULT_BEAM_WIDTH}.")
     ] = None,
     lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
-    alpha: Annotated[float, typer.Option(help="Weight of the language model.")] = DEFAULT_ALPHA,
-    beta: Annotated[float, typer.Option(help="Bonus of each word, with --lm.")] = DEFAULT_BETA,
+    alpha: AlphaOption = None,
+    beta: BetaOption = None,
     backend: BackendOption = None,
     threads: ThreadsOption = None,
     by_speaker: Annotated[
@@ -70,12 +75,13 @@ def run(
 
     Other models are compared with the first one on the same utterances.
     """
+    check_language_model_weights(lm, alpha, beta)
     settings = DecoderSettings(
         name=decoder_name(decoder, beam, lm),
         beam_width=beam or DEFAULT_BEAM_WIDTH,
         language_model=lm,
-        alpha=alpha,
-        beta=beta,
+        alpha=DEFAULT_ALPHA if alpha is None else alpha,
+        beta=DEFAULT_BETA if beta is None else beta,
     )
     utterances = read_manifest(manifest, split=split)[:limit]
     executor = ExecutorSettings(backend or default_backend(), threads_of_process(threads, jobs))

@@ -11,6 +11,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sparsespeech.cli.inspection_report import (
+    DenseOption,
+    HtmlOption,
+    PrunedOption,
+    RunOption,
+    SweepOption,
+    check_options,
+    write_report,
+)
+from sparsespeech.cli.ladder_table import ladder_table, matrix_ladder_table
+from sparsespeech.model_file.ladder import byte_ladder
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.model_file.statistics import (
@@ -20,6 +31,7 @@ from sparsespeech.model_file.statistics import (
     ModelStatistics,
     model_statistics,
 )
+from sparsespeech.report.model_report import ReportSources
 
 _FILE_WIDTH = 120  # characters, where the output is no terminal
 
@@ -29,17 +41,29 @@ def run(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as one JSON object.")
     ] = False,
+    html: HtmlOption = None,
+    run_folder: RunOption = None,
+    dense: DenseOption = None,
+    pruned: PrunedOption = None,
+    sweep: SweepOption = None,
 ) -> None:
     """Prove a model file and show what it holds.
 
     Parameters count the dense network with two bias vectors for each LSTM direction. Sparsity is
-    over all weight matrices, biases excluded. A bank is 1024 columns of a matrix row.
+    over all weight matrices, biases excluded. A bank is 1024 columns of a matrix row. Forms that
+    the file is not stored in are sized as they would be.
     """
+    sources = ReportSources(run_folder, dense, pruned, sweep)
+    check_options(html, sources, as_json=as_json)
+    if html is not None:
+        write_report(model, html, sources)
+        typer.echo(f"report: {html}")
+        return
     path = resolve_model(model)
     contents = read_model(path)
-    statistics = model_statistics(contents)
+    statistics, ladder = model_statistics(contents), byte_ladder(contents)
     if as_json:
-        typer.echo(json.dumps(_figures(statistics)))
+        typer.echo(json.dumps({**_figures(statistics), "ladder": ladder.to_json()}))
         return
     console = Console()
     if not console.is_terminal:
@@ -53,6 +77,10 @@ def run(
     console.print(_layer_table(statistics))
     console.print(f"Nonzeros of a row within a bank of {BANK_COLUMNS} columns:", highlight=False)
     console.print(_matrix_table(statistics))
+    console.print("The same model in each stored form (* this file):", highlight=False)
+    console.print(ladder_table(ladder))
+    console.print("Bits a nonzero of each matrix alone:", highlight=False)
+    console.print(matrix_ladder_table(ladder))
 
 
 def _figures(statistics: ModelStatistics) -> dict[str, Any]:

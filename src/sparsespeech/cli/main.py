@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import keyword
 import sys
 from typing import Annotated, Any
 
@@ -20,20 +21,27 @@ from sparsespeech.cli.failure import FAILURE_STATUS, print_failure
 from sparsespeech.errors import MissingDependencyError, SparseSpeechError
 
 # Commands in the order of --help. Each is the function `run` or the typer application `app` of
-# the module sparsespeech.cli.NAME.
+# the module sparsespeech.cli.NAME, or NAME_ where NAME is a word of Python.
 _COMMANDS = {
     "demo": "Transcribe the bundled recordings with the bundled model; facts and timing.",
     "transcribe": "Transcribe recordings: text, JSON or subtitles.",
     "stream": "Transcribe sound while it comes in.",
     "data": "Build corpora, manifests and language models.",
     "train": "Train, prune and retrain a model by a recipe.",
+    "sensitivity": "Which matrices bear pruning, and how much each.",
+    "prune": "Prune a trained network, at once or while it trains on.",
+    "import": "Bring a torch network of nn.Linear and nn.LSTM layers.",
+    "export": "Write a checkpoint packed: nonzeros only, in small files.",
     "quantize": "Turn a checkpoint into an integer model file.",
+    "compress": "Few shared weights and Huffman codes: the smallest file of a model.",
     "evaluate": "Word error rates of models on a manifest.",
     "inspect": "Layers, sparsity and sizes of a model file.",
     "tune": "Search once for the fastest kernels and order of a model on this processor.",
     "bench": "Measure the CPU engine beside other inference libraries.",
     "doctor": "Check this machine, the installation, models and recordings.",
 }
+# The base of every error of usage; typer exports only this child of it.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
 # Libraries outside the base installation, and the extra of the package that brings each.
 _EXTRAS = {
     "torch": "train",
@@ -60,7 +68,8 @@ class LazyGroup(TyperGroup):
 
 
 def _import_command(name: str) -> Any:
-    module = importlib.import_module(f"sparsespeech.cli.{name}")
+    file = f"{name}_" if keyword.iskeyword(name) else name
+    module = importlib.import_module(f"sparsespeech.cli.{file}")
     if hasattr(module, "app"):
         return typer.main.get_command(module.app)
     single = typer.Typer(add_completion=False)
@@ -90,13 +99,34 @@ def _options(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line, ``sys.argv`` unless ``arguments`` are given; return the exit status."""
     try:
-        typer.main.get_command(app).main(arguments, prog_name="sparsespeech")
-    except SystemExit as stop:  # how typer ends: success, usage errors, typer.Exit and Ctrl-C
+        # Not standalone: else typer itself prints usage errors, as boxes of several lines.
+        status = typer.main.get_command(app).main(
+            arguments, prog_name="sparsespeech", standalone_mode=False
+        )
+        return status if isinstance(status, int) else 0  # of typer.Exit, or 130 of Ctrl-C
+    except SystemExit as stop:  # typer's way out where the reader of a pipe is gone
         return stop.code if isinstance(stop.code, int) else 0
+    except _USAGE_ERROR as error:
+        message = _explain_usage(error)
+        if message:
+            print_failure(message)
+        return FAILURE_STATUS
     except (SparseSpeechError, ImportError, OSError, MemoryError) as error:
         print_failure(_explain(error))
         return FAILURE_STATUS
-    return 0
+
+
+def _explain_usage(error: Any) -> str:
+    """One line for an unknown option, a bad value or a missing argument.
+
+    Empty where the help was printed already, because a group of commands was given none.
+    """
+    message = str(error.format_message()).removesuffix(".").replace("Value error, ", "")
+    if not message.strip():
+        return ""
+    command = error.ctx.command_path if error.ctx is not None else "sparsespeech"
+    separator = "" if message.endswith("?") else ";"
+    return f"{message}{separator} see '{command} --help'"
 
 
 def _explain(error: SparseSpeechError | ImportError | OSError | MemoryError) -> str:

@@ -12,7 +12,12 @@ import typer
 from numpy.typing import NDArray
 
 from sparsespeech.audio.reading import read_audio
-from sparsespeech.cli.decoder_options import decoder_name
+from sparsespeech.cli.decoder_options import (
+    AlphaOption,
+    BetaOption,
+    check_language_model_weights,
+    decoder_name,
+)
 from sparsespeech.cli.default_model import default_streaming_model, streaming_models
 from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
 from sparsespeech.cli.failure import print_warning
@@ -60,6 +65,8 @@ def run(
     ] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 64.")] = None,
     lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
+    alpha: AlphaOption = None,
+    beta: BetaOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line on stdout, partial ones too.")
     ] = False,
@@ -76,6 +83,7 @@ def run(
     if recording is None and sys.stdin.isatty():
         raise typer.BadParameter("name a FILE, or pipe raw PCM into stdin", param_hint="FILE")
     chosen_decoder = decoder_name(decoder, beam, lm)
+    check_language_model_weights(lm, alpha, beta)
     name = model or default_streaming_model()
     recogniser = load(name, backend=backend, threads=threads_of_process(threads))
     if recogniser.model.graph.bidirectional:
@@ -86,6 +94,8 @@ def run(
         decoder=chosen_decoder,
         beam_width=beam,
         language_model=lm,
+        alpha=alpha,
+        beta=beta,
         pause_s=pause or None,
     )
     chunks = _chunks(recording, recogniser, max(1, rate * chunk_ms // 1000))

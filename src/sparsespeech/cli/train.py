@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from sparsespeech.cli.repeat_rounds import run_rounds
+
 
 def run(
     recipe: Annotated[str, typer.Argument(help="Recipe file (YAML) or bundled recipe name.")],
@@ -33,7 +35,10 @@ def run(
         bool, typer.Option("--tensorboard", help="Also write TensorBoard logs into the run folder.")
     ] = False,
 ) -> None:
-    """Train a model; with ``torchrun`` several processes share each step."""
+    """Train a model; with ``torchrun`` several processes share each step.
+
+    A recipe with the section repeat_until scans, prunes and trains in rounds (S4's loop).
+    """
     from sparsespeech.report.training_curve import draw_training_curve
     from sparsespeech.training.loop import train
     from sparsespeech.training.recipe import load_recipe
@@ -41,6 +46,9 @@ def run(
 
     checked = load_recipe(recipe, set_key)
     folder = output or Path("runs") / checked.name
+    if checked.repeat_until is not None:
+        run_rounds(checked, folder, resume=resume, threads=threads)
+        return
     last = train(
         checked,
         folder,

@@ -14,7 +14,12 @@ from rich.progress import Progress
 from sparsespeech.audio.finding import find_recordings
 from sparsespeech.backend import default_backend
 from sparsespeech.cli.batch import BatchSettings, Outcome, transcribe_batch
-from sparsespeech.cli.decoder_options import decoder_name
+from sparsespeech.cli.decoder_options import (
+    AlphaOption,
+    BetaOption,
+    check_language_model_weights,
+    decoder_name,
+)
 from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure, print_warning
@@ -39,6 +44,8 @@ def run(
     ] = None,
     beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 64.")] = None,
     lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
+    alpha: AlphaOption = None,
+    beta: BetaOption = None,
     format_: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
     output: Annotated[
         Path | None,
@@ -72,6 +79,7 @@ def run(
     Folders are searched for recordings. A recording that cannot be used is reported and passed
     over; the exit status is then 2.
     """
+    check_language_model_weights(lm, alpha, beta)
     settings = BatchSettings(
         model=model or default_model(),
         backend=backend or default_backend(),
@@ -79,6 +87,8 @@ def run(
         decoder=decoder_name(decoder, beam, lm),
         beam_width=beam,
         language_model=str(lm) if lm is not None else None,
+        alpha=alpha,
+        beta=beta,
         max_duration_s=max_duration,
         allow_truncated=allow_truncated,
     )

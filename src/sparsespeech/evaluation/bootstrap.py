@@ -4,7 +4,7 @@ Percentile bootstrap over utterances [Bisani and Ney 2004, "Bootstrap estimates 
 intervals in ASR performance evaluation"]. Utterances of one speaker err alike, so resampling
 whole speakers gives wider, more honest intervals where there are enough speakers.
 
-Axes: U utterances, S speakers, B bootstrap samples.
+Axes: U utterances, S speakers, B bootstrap samples, N seeds (networks trained alike).
 """
 
 from __future__ import annotations
@@ -56,6 +56,33 @@ def paired_difference(
     whole = table.sum(axis=1)
     observed = 100.0 * float(whole[0] - whole[1]) / max(float(whole[2]), 1.0)
     return observed, *_percentiles(differences, confidence)
+
+
+def mean_paired_difference(
+    errors: Sequence[Sequence[int]],
+    other_errors: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    *,
+    speakers: Sequence[str] | None = None,
+    confidence: float = 0.95,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Mean over seeds of the rate of ``errors`` less that of ``other_errors``, and interval.
+
+    Both are [N, U]: row n holds two networks of one seed on the same utterances. Hierarchical
+    bootstrap: each sample draws N seeds, and U utterances that all of them are scored on.
+    """
+    first, other = np.array(errors, np.float64), np.array(other_errors, np.float64)
+    table = _grouped(np.vstack([first - other, np.array(lengths, np.float64)]), speakers)
+    drawn = _resample(table, samples, seed)
+    by_seed = 100.0 * drawn[:-1] / np.maximum(drawn[-1], 1.0)  # [N, B]
+    count = len(by_seed)
+    seeds = np.random.default_rng([seed, 1]).integers(count, size=(count, samples))
+    means = np.take_along_axis(by_seed, seeds, axis=0).mean(axis=0)
+    whole = table.sum(axis=1)
+    observed = 100.0 * float(whole[:-1].mean()) / max(float(whole[-1]), 1.0)
+    return observed, *_percentiles(means, confidence)
 
 
 def _grouped(table: NDArray[np.float64], speakers: Sequence[str] | None) -> NDArray[np.float64]:

@@ -14,19 +14,29 @@ from sparsespeech.model_file.model import InputQuantization
 
 
 def quantize_frames(
-    frames: NDArray[np.float64], quantization: InputQuantization
-) -> NDArray[np.uint8]:
-    """uint8[T, F]: ``clamp(floor((x - mean) / deviation / s + 0.5) + z, 0, 255)`` in float64."""
+    frames: NDArray[np.float64], quantization: InputQuantization, activation_bits: int = 8
+) -> NDArray[Any]:
+    """uint8[T, F]: ``clamp(floor((x - mean) / deviation / s + 0.5) + z, 0, 255)`` in float64.
+
+    ``activation_bits`` 16 (wide mode, R10): int16[T, F], clamped to -32768..32767.
+    """
+    kind = frame_type(activation_bits)
     normalised = (frames - quantization.mean) / quantization.deviation
     steps = np.floor(normalised / quantization.scale + 0.5) + quantization.zero_point
-    quantized: NDArray[np.uint8] = np.clip(steps, 0, 255).astype(np.uint8)
+    limits = np.iinfo(kind)
+    quantized: NDArray[Any] = np.clip(steps, limits.min, limits.max).astype(kind)
     return quantized
+
+
+def frame_type(activation_bits: int) -> np.dtype[Any]:
+    """Type of quantised frames and windows: uint8, or int16 in wide mode (R10)."""
+    return np.dtype(np.int16 if activation_bits == 16 else np.uint8)
 
 
 def context_windows(frames: NDArray[Any], context: int, padding: float) -> NDArray[Any]:
     """Windows [T, (2 N + 1) F], oldest frame first, of frames [T, F] of any dtype.
 
-    Frames beyond the ends are ``padding``: the zero point z_x for uint8 frames, 0.0 for
+    Frames beyond the ends are ``padding``: the zero point z_x for quantised frames, 0.0 for
     normalised float frames.
     """
     count, width = frames.shape

@@ -1,4 +1,4 @@
-"""Audio chunks in, uint8 context windows out, while somebody is still speaking.
+"""Audio chunks in, quantised context windows out, while somebody is still speaking.
 
 Axes: n samples of a chunk, t windows that it completes, F coefficients of a frame, N context
 frames on each side, W = (2 N + 1) F inputs of a window (494).
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from sparsespeech.audio.samples import clip_samples, to_float32
 from sparsespeech.errors import AudioError, SessionFinishedError
-from sparsespeech.features.context_window import inner_windows, quantize_frames
+from sparsespeech.features.context_window import frame_type, inner_windows, quantize_frames
 from sparsespeech.features.mfcc import MfccConfig, MfccExtractor
 from sparsespeech.model_file.model import InputQuantization
 
-Windows = NDArray[np.uint8]
+Windows = NDArray[Any]  # uint8, or int16 in wide mode (R10)
 _SOURCE = "samples of the stream"
 
 
@@ -30,19 +30,25 @@ class WindowStream:
     recording. A chunk that is refused changes nothing: the stream takes the next one.
     """
 
-    def __init__(self, config: MfccConfig, quantization: InputQuantization) -> None:
-        """Start a recording at ``config.sample_rate_hz``; one object serves one recording."""
+    def __init__(
+        self, config: MfccConfig, quantization: InputQuantization, activation_bits: int = 8
+    ) -> None:
+        """Start a recording at ``config.sample_rate_hz``; one object serves one recording.
+
+        ``activation_bits``: of the model, 8 or 16 (wide mode).
+        """
         self.config = config
         self.clipped_samples = 0  # samples beyond +-1 so far
         self._quantization = quantization
+        self._activation_bits = activation_bits
         self._extractor = MfccExtractor(config)
         self._accepted = 0
         self._finished = False
         # Frames that later windows still need; before the first one lies zero (rule R12).
-        self._recent: NDArray[np.uint8] = self._padding()
+        self._recent: Windows = self._padding()
 
     def accept(self, samples: NDArray[Any]) -> Windows:
-        """Windows uint8[t, W] that are complete after ``samples`` [n], t >= 0.
+        """Windows [t, W] that are complete after ``samples`` [n], t >= 0.
 
         ``samples`` are mono, floating with full scale +-1 or int16, and keep the rules of files
         (:mod:`sparsespeech.audio.samples`); n may be 0. Raises AudioError for another type or
@@ -66,7 +72,7 @@ class WindowStream:
         return self._advance(self._quantized(self._extractor.accept(chunk)))
 
     def finish(self) -> Windows:
-        """The last windows uint8[t, W]; no samples at all give none.
+        """The last windows [t, W]; no samples at all give none.
 
         Raises SessionFinishedError the second time.
         """
@@ -75,15 +81,15 @@ class WindowStream:
         frames = self._quantized(self._extractor.finish())
         return self._advance(np.concatenate((frames, self._padding())))
 
-    def _padding(self) -> NDArray[np.uint8]:
-        """The N frames uint8[N, F] beyond an end of the recording."""
+    def _padding(self) -> Windows:
+        """The N frames [N, F] beyond an end of the recording."""
         shape = (self.config.context, self.config.coefficients)
-        return np.full(shape, self._quantization.zero_point, dtype=np.uint8)
+        return np.full(shape, self._quantization.zero_point, frame_type(self._activation_bits))
 
-    def _quantized(self, frames: NDArray[np.float64]) -> NDArray[np.uint8]:
-        return quantize_frames(frames, self._quantization)
+    def _quantized(self, frames: NDArray[np.float64]) -> Windows:
+        return quantize_frames(frames, self._quantization, self._activation_bits)
 
-    def _advance(self, frames: NDArray[np.uint8]) -> Windows:
+    def _advance(self, frames: Windows) -> Windows:
         """Windows that ``frames`` [t, F] complete; their frames are kept as far as needed."""
         known = np.concatenate((self._recent, frames))
         windows: Windows = inner_windows(known, self.config.context)

@@ -16,3 +16,4 @@ LABELS = 2**12
 LABEL_LENGTH = 16  # code points of one symbol
 CLIP = 2.0**15
 KERNEL = 255  # convolution kernel, stride and padding, each axis
+CODE_BLOCKS = 2**18  # of a Huffman-coded stream: 2^28 codes

@@ -17,6 +17,7 @@ from sparsespeech.model_file.canonical_json import shown
 from sparsespeech.model_file.graph_rules import prove_graph
 from sparsespeech.model_file.model import (
     ConvolutionLayer,
+    Encoding,
     IntegerLayer,
     IntegerModel,
     LinearLayer,
@@ -24,7 +25,7 @@ from sparsespeech.model_file.model import (
 )
 
 FORMAT = "sparsespeech integer model"
-FORMAT_VERSION = 1
+FORMAT_VERSIONS: dict[Encoding, int] = {"gap8": 1, "huffman": 2}  # by encoding of the weights
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Manifest:
     layer_integers: dict[str, dict[str, int]]
     training: dict[str, Any] | None
     quantization: dict[str, Any] | None
+    encoding: Encoding
 
 
 def build_manifest(model: IntegerModel) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def build_manifest(model: IntegerModel) -> dict[str, Any]:
     integers = {layer.name: _integers_of(layer) for layer in model.layers}
     return {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSIONS[model.encoding],
         "graph": model.graph.to_json(),
         "alphabet": list(model.labels),
         "features": model.features,
@@ -66,10 +68,12 @@ def parse_manifest(values: dict[str, Any]) -> Manifest:
         raise ModelFileError(
             f"manifest: 'format' must be {FORMAT!r}, got {shown(values.get('format'))} (rule F7)"
         )
-    if values.get("format_version") != FORMAT_VERSION:
+    encodings = {version: encoding for encoding, version in FORMAT_VERSIONS.items()}
+    version = values.get("format_version")
+    if not isinstance(version, int) or version not in encodings:
         raise ModelFileError(
-            f"manifest: format_version {shown(values.get('format_version'))} is unknown, this "
-            f"release reads {FORMAT_VERSION}; upgrade sparsespeech (rule F7)"
+            f"manifest: format_version {shown(version)} is unknown, this release reads "
+            f"{' and '.join(map(str, encodings))}; upgrade sparsespeech (rule F7)"
         )
     _check_keys(
         "manifest",
@@ -119,6 +123,7 @@ def parse_manifest(values: dict[str, Any]) -> Manifest:
         layer_integers=quantization["layers"],
         training=values["training"],
         quantization=quantization["facts"],
+        encoding=encodings[version],
     )
 
 

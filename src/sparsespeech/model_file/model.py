@@ -8,7 +8,7 @@ All arrays are read-only. No float appears below except where rule R12 and R9 al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sparsespeech.graph import Graph
 
 IntegerArray = NDArray[np.integer[Any]]
+Encoding = Literal["gap8", "huffman"]  # sparse_encoding.py, codebook_encoding.py
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,3 +154,4 @@ class IntegerModel:
     quantization: dict[str, Any] | None = None  # free facts for a person, read by no executor:
     # "weight_scales" by matrix name, as {"layer4.forward.input_weights": 0.01}, or with row scales
     # "weight_scale_ranges" {name: [smallest, largest]}; calibration
+    encoding: Encoding = "gap8"  # how a file stores the weights; the same model either way

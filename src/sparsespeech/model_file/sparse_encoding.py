@@ -28,10 +28,15 @@ def encode_gaps(matrix: SparseMatrix) -> tuple[NDArray[np.uint16], NDArray[np.ui
     skipped = np.diff(column, prepend=-1) - 1
     first = matrix.row_start[:-1][counts > 0]
     skipped[first] = column[first]
+    return counts.astype(np.uint16), gap_bytes(skipped)
+
+
+def gap_bytes(skipped: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The gap bytes uint8[G] of nonzeros that stand behind ``skipped`` int64[n] empty places."""
     bytes_used = skipped // ESCAPE + 1
     gaps = np.full(int(bytes_used.sum()), ESCAPE, dtype=np.uint8)
     gaps[np.cumsum(bytes_used) - 1] = skipped % ESCAPE
-    return counts.astype(np.uint16), gaps
+    return gaps
 
 
 def decode_gaps(

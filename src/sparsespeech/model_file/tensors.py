@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from sparsespeech.errors import ModelFileError
 from sparsespeech.graph import Conv2d, Layer, Linear, Lstm
 from sparsespeech.model_file.canonical_json import shown
+from sparsespeech.model_file.codebook_encoding import CodedMatrix, decode_matrix, encode_matrix
 from sparsespeech.model_file.container import Tensors
+from sparsespeech.model_file.huffman import CodedStream
 from sparsespeech.model_file.manifest import Manifest
 from sparsespeech.model_file.model import (
     ConvolutionLayer,
+    Encoding,
     InputQuantization,
     IntegerLayer,
     IntegerModel,
@@ -52,9 +55,9 @@ def model_tensors(model: IntegerModel) -> Tensors:
             for direction in DIRECTIONS:
                 part = getattr(layer, direction)
                 if part is not None:
-                    _put_direction(tensors, f"{layer.name}.{direction}", part, wide)
+                    _put_direction(tensors, f"{layer.name}.{direction}", part, model)
             continue
-        _put_matrix(tensors, f"{layer.name}.weights", layer.weights, wide)
+        _put_matrix(tensors, f"{layer.name}.weights", layer.weights, model)
         _put_bias(tensors, f"{layer.name}.bias", layer.bias, wide)
         if isinstance(layer, OutputLayer):
             tensors[f"{layer.name}.logit_scale"] = layer.scale
@@ -74,7 +77,7 @@ def model_from_tensors(manifest: Manifest, tensors: Tensors) -> IntegerModel:
             f"quantization: activation_bits must be 8 or 16, got "
             f"{manifest.activation_bits} (rule F11)"
         )
-    source = _TensorSource(tensors, wide=manifest.activation_bits == 16)
+    source = _TensorSource(tensors, wide=manifest.activation_bits == 16, encoding=manifest.encoding)
     segments = TABLE_SEGMENTS[manifest.activation_bits]
     coefficients = manifest.features["coefficients"]
     layers = tuple(
@@ -99,30 +102,52 @@ def model_from_tensors(manifest: Manifest, tensors: Tensors) -> IntegerModel:
         activation_bits=manifest.activation_bits,
         training=manifest.training,
         quantization=manifest.quantization,
+        encoding=manifest.encoding,
     )
     source.finish()
     return model
 
 
-def _put_direction(tensors: Tensors, name: str, part: LstmDirection, wide: bool) -> None:
-    _put_matrix(tensors, f"{name}.input_weights", part.input_weights, wide)
+def _put_direction(tensors: Tensors, name: str, part: LstmDirection, model: IntegerModel) -> None:
+    wide = model.activation_bits == 16
+    _put_matrix(tensors, f"{name}.input_weights", part.input_weights, model)
     _put_bias(tensors, f"{name}.input_bias", part.input_bias, wide)
     _put_requantizer(tensors, f"{name}.input_requantize", part.input_requantize)
-    _put_matrix(tensors, f"{name}.recurrent_weights", part.recurrent_weights, wide)
+    _put_matrix(tensors, f"{name}.recurrent_weights", part.recurrent_weights, model)
     _put_bias(tensors, f"{name}.recurrent_bias", part.recurrent_bias, wide)
     _put_requantizer(tensors, f"{name}.recurrent_requantize", part.recurrent_requantize)
     if part.peephole is not None:
         tensors[f"{name}.peephole.weights"] = part.peephole.weights
         _put_requantizer(tensors, f"{name}.peephole.requantize", part.peephole.requantize)
     if part.projection is not None:
-        _put_matrix(tensors, f"{name}.projection.weights", part.projection.weights, wide)
+        _put_matrix(tensors, f"{name}.projection.weights", part.projection.weights, model)
         _put_bias(tensors, f"{name}.projection.bias", part.projection.bias, wide)
         _put_requantizer(tensors, f"{name}.projection.requantize", part.projection.requantize)
 
 
-def _put_matrix(tensors: Tensors, name: str, matrix: SparseMatrix, wide: bool) -> None:
-    tensors[f"{name}.row_nonzeros"], tensors[f"{name}.gaps"] = encode_gaps(matrix)
-    tensors[f"{name}.values"] = matrix.value.astype(np.int16 if wide else np.int8)
+def _put_matrix(tensors: Tensors, name: str, matrix: SparseMatrix, model: IntegerModel) -> None:
+    wide = model.activation_bits == 16
+    for part, tensor in matrix_tensors(matrix, model.encoding, wide=wide).items():
+        tensors[f"{name}.{part}"] = tensor
+
+
+def matrix_tensors(matrix: SparseMatrix, encoding: Encoding, *, wide: bool) -> Tensors:
+    """The tensors of one sparse matrix, by the last part of their names."""
+    dtype = np.int16 if wide else np.int8
+    if encoding == "huffman":
+        gaps, codebook, codes = encode_matrix(matrix)
+        streams = {"gap": gaps, "code": codes}
+        tensors: Tensors = {"codebook": codebook.astype(dtype)}
+        for word, stream in streams.items():
+            for part, tensor in stream._asdict().items():
+                tensors[f"{word}_{part}"] = tensor
+        return tensors
+    row_nonzeros, gap_bytes = encode_gaps(matrix)
+    return {
+        "row_nonzeros": row_nonzeros,
+        "gaps": gap_bytes,
+        "values": matrix.value.astype(dtype),
+    }
 
 
 def _put_bias(tensors: Tensors, name: str, bias: NDArray[np.int64], wide: bool) -> None:
@@ -137,8 +162,9 @@ def _put_requantizer(tensors: Tensors, name: str, requantizer: Requantizer) -> N
 class _TensorSource:
     """Hands out each tensor once, with the dtype and shape that the graph demands (rule F13)."""
 
-    def __init__(self, tensors: Tensors, *, wide: bool) -> None:
+    def __init__(self, tensors: Tensors, *, wide: bool, encoding: Encoding) -> None:
         self._left = dict(tensors)
+        self._encoding = encoding
         self.weight_code = "i2" if wide else "i1"
         self.bias_code = "i8" if wide else "i4"
 
@@ -169,11 +195,29 @@ class _TensorSource:
             )
 
     def matrix(self, name: str, rows: int, columns: int) -> SparseMatrix:
+        if self._encoding == "huffman":
+            return self._coded_matrix(name, rows, columns)
         counts = self.take(f"{name}.row_nonzeros", "u2", (rows,))
         value = self.take(f"{name}.values", self.weight_code, (None,))
         gaps = self.take(f"{name}.gaps", "u1", (None,))
         row_start, column = decode_gaps(name, columns, counts, gaps, value.size)
         return SparseMatrix((rows, columns), _frozen(row_start), _frozen(column), value)
+
+    def _coded_matrix(self, name: str, rows: int, columns: int) -> SparseMatrix:
+        gaps = self._stream(f"{name}.gap")
+        codebook = self.take(f"{name}.codebook", self.weight_code, (None,))
+        coded = CodedMatrix(gaps, codebook, self._stream(f"{name}.code"))
+        matrix = decode_matrix(name, (rows, columns), coded)
+        for array in (matrix.row_start, matrix.column, matrix.value):
+            _frozen(array)
+        return matrix
+
+    def _stream(self, name: str) -> CodedStream:
+        return CodedStream(
+            self.take(f"{name}_lengths", "u1", (None,)),
+            self.take(f"{name}_blocks", "u2", (None,)),
+            self.take(f"{name}_bits", "u1", (None,)),
+        )
 
     def bias(self, name: str, rows: int) -> NDArray[np.int64]:
         return _frozen(self.take(name, self.bias_code, (rows,)).astype(np.int64))

@@ -19,6 +19,7 @@ from sparsespeech.integer_arithmetic.fixed_point import (
 )
 from sparsespeech.integer_arithmetic.lookup_tables import model_tables
 from sparsespeech.model_file.graph_rules import prove_graph
+from sparsespeech.model_file.manifest import FORMAT_VERSIONS
 from sparsespeech.model_file.model import (
     ConvolutionLayer,
     InputQuantization,
@@ -44,6 +45,11 @@ _CELL_MAGNITUDE = 32768  # largest |c| of R7
 
 def validate_model(model: IntegerModel) -> None:
     """Prove all rules; raises one ModelFileError that names tensor and rule."""
+    if model.encoding not in FORMAT_VERSIONS:
+        raise ModelFileError(
+            f"model: encoding {model.encoding!r} is unknown; known: {', '.join(FORMAT_VERSIONS)} "
+            "(rule F7)"
+        )
     prove_graph(model.graph, model.labels, model.features)
     if model.activation_bits not in (8, 16):
         raise ModelFileError(

@@ -2,9 +2,9 @@
 
 Axes: T frames, F coefficients of a frame, O outputs of a layer.
 
-Observed are the normalised feature frames and the output of each clipped layer. The output of an
-LSTM needs no observation: its scale 1/127 and zero point 128 are fixed (R2), and gates and cell
-are Q4.11 (R5, R7).
+Observed are the normalised feature frames, the output of each clipped layer and that of each LSTM
+with projection. Another LSTM's output needs no observation: its scale 1/127 and zero point 128 are
+fixed (R2; 1/32768 and 0 in wide mode, R10), and gates and cell are Q4.11 (R5, R7).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.corpora.manifest import Utterance
-from sparsespeech.errors import ConversionError
+from sparsespeech.errors import CheckpointError, ConversionError
 from sparsespeech.features.mfcc import extract_mfcc
-from sparsespeech.graph import Linear
+from sparsespeech.graph import Graph, Linear, Lstm
+from sparsespeech.quantization.directions_apart import directions_apart
 from sparsespeech.quantization.observers import (
     DEFAULT_MOMENTUM,
     ActivationRange,
@@ -34,6 +35,8 @@ from sparsespeech.training.checkpoint import Checkpoint
 
 Item = TypeVar("Item")
 Frames = NDArray[np.float64]
+INPUT = "input"  # the name under which the feature frames are observed
+CALIBRATED, TRAINED = "calibration", "fixed-point retraining"
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,40 @@ class Calibration:
     """Ranges of all activations that have no fixed scale."""
 
     input: ActivationRange  # of the normalised feature frames
-    outputs: dict[str, ActivationRange]  # by the name of the Linear layer
+    outputs: dict[str, ActivationRange]  # by layer name, those of ``observed_names``
     utterances: int
     momentum: float
+    source: str = CALIBRATED  # or TRAINED
+
+
+def observed_names(graph: Graph) -> list[str]:
+    """Layers whose output has a calibrated range (R2), in graph order."""
+    return [
+        layer.name
+        for layer in graph.layers
+        if isinstance(layer, Linear) or (isinstance(layer, Lstm) and layer.projection)
+    ]
+
+
+def trained_calibration(checkpoint: Checkpoint) -> Calibration | None:
+    """The ranges that fixed-point retraining ended with; None if the checkpoint has none.
+
+    Raises CheckpointError if they do not belong to the checkpoint's graph.
+    """
+    if not checkpoint.fixed_point:
+        return None
+    observers = {}
+    try:
+        for name in (INPUT, *observed_names(checkpoint.graph)):
+            observers[name] = MovingAverageObserver()
+            observers[name].restore(checkpoint.fixed_point[name][:4])
+        ranges = {name: observer.range() for name, observer in observers.items()}
+    except (KeyError, ValueError, ConversionError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: ranges of fixed-point retraining do not fit the graph: {error}"
+        ) from None
+    count = observers[INPUT].count
+    return Calibration(ranges.pop(INPUT), ranges, count, DEFAULT_MOMENTUM, TRAINED)
 
 
 def choose_utterances(utterances: Sequence[Item], count: int, seed: int) -> list[Item]:
@@ -54,6 +88,11 @@ def choose_utterances(utterances: Sequence[Item], count: int, seed: int) -> list
 def normalised_frames(utterance: Utterance, checkpoint: Checkpoint) -> Frames:
     """Feature frames float64[T, F] of a recording, normalised; raises AudioError."""
     samples = read_audio(utterance.audio_filepath, checkpoint.features.sample_rate_hz).samples
+    return frames_of_samples(samples, checkpoint)
+
+
+def frames_of_samples(samples: NDArray[np.floating[Any]], checkpoint: Checkpoint) -> Frames:
+    """Feature frames float64[T, F] of samples [N] at the checkpoint's rate, normalised."""
     frames = extract_mfcc(samples, checkpoint.features)
     return (frames - checkpoint.mean) / checkpoint.deviation
 
@@ -90,18 +129,23 @@ def calibrate(
     Utterances without a frame are passed over. Raises ConversionError if none has one, or if an
     activation is not finite.
     """
-    names = [layer.name for layer in model.graph.layers if isinstance(layer, Linear)]
-    observers = {name: MovingAverageObserver(momentum) for name in ["input", *names]}
+    observers = {
+        name: MovingAverageObserver(momentum) for name in (INPUT, *observed_names(model.graph))
+    }
     count = 0
     for frames in utterances:
         if len(frames) == 0:
             continue
         count += 1
-        observed = {"input": torch.from_numpy(frames), **layer_outputs(model, frames)}
+        terms: dict[str, Tensor] = {}
+        with directions_apart(model, terms.__setitem__):
+            observed = {INPUT: torch.from_numpy(frames), **layer_outputs(model, frames)}
+        for name, both in terms.items():
+            observed[name] = torch.cat((both[:, 0], observed[name]), dim=1)
         for name, observer in observers.items():
             try:
                 observer.observe(observed[name])
             except ConversionError as error:
                 raise ConversionError(f"{name}, calibration utterance {count}: {error}") from None
     ranges = {name: observer.range() for name, observer in observers.items()}
-    return Calibration(ranges.pop("input"), ranges, count, momentum)
+    return Calibration(ranges.pop(INPUT), ranges, count, momentum)

@@ -9,16 +9,18 @@ added, so the figures fall from input to logits; it is what a listener of that l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
-from sparsespeech.quantization.calibrate import Frames, layer_outputs
-from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
+from sparsespeech.quantization.calibrate import INPUT, Frames, layer_outputs
+from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel, QuantizedActivation
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,39 @@ class SignalToNoise:
         return 10.0 * math.log10(self._signal / self._noise)
 
 
+class FidelityMeter:
+    """Figures of one choice of bits, gathered utterance by utterance."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """``names``: "input" and all layers in order, the output layer last."""
+        self._ratios = {name: SignalToNoise() for name in names}
+        self._last = names[-1]
+        self._utterances = self._frames = self._changed = self._differing = 0
+
+    def add(self, exact: Mapping[str, Tensor], quantized: Mapping[str, Tensor]) -> None:
+        """Real outputs [T, R] of all layers for one utterance, by name, from both models."""
+        for name, ratio in self._ratios.items():
+            ratio.add(exact[name], quantized[name])
+        logits, found = exact[self._last], quantized[self._last]
+        self._changed += int((logits.argmax(1) != found.argmax(1)).sum())
+        self._utterances += 1
+        self._frames += len(logits)
+
+    def check(self, logits: Tensor, reference: NDArray[np.int64]) -> None:
+        """Count integer logits [T, V] in which emulation and reference executor disagree."""
+        self._differing += int((torch.from_numpy(reference) != logits).sum())
+
+    def figures(self) -> Fidelity:
+        """Everything so far."""
+        return Fidelity(
+            self._utterances,
+            self._frames,
+            {name: ratio.decibel() for name, ratio in self._ratios.items()},
+            self._changed / max(self._frames, 1),
+            self._differing,
+        )
+
+
 def compare(
     exact: DeepSpeech,
     quantized: FakeQuantizedModel,
@@ -66,28 +101,25 @@ def compare(
     utterances: Iterable[Frames],
 ) -> Fidelity:
     """Run all three on ``utterances``, each normalised frames float64[T, F]."""
-    names = [layer.name for layer in exact.graph.layers]
-    ratios = {name: SignalToNoise() for name in ["input", *names]}
-    count = frame_count = changed = differing = 0
+    meter = FidelityMeter([INPUT, *(layer.name for layer in exact.graph.layers)])
     for frames in utterances:
         if len(frames) == 0:
             continue
-        normalised = torch.from_numpy(frames)
-        ratios["input"].add(normalised, quantized.frames(normalised).dequantize())
-        windows = quantized.windows(normalised)
-        expected, found = layer_outputs(exact, frames), quantized.run(windows)
-        for name in names:
-            ratios[name].add(expected[name], found[name].dequantize())
-        logits = found[names[-1]]
-        changed += int((expected[names[-1]].argmax(1) != logits.dequantize().argmax(1)).sum())
-        integers = torch.from_numpy(reference.run(windows.numpy()))
-        differing += int((integers != logits.integers).sum())
-        count += 1
-        frame_count += len(frames)
-    return Fidelity(
-        count,
-        frame_count,
-        {name: ratio.decibel() for name, ratio in ratios.items()},
-        changed / max(frame_count, 1),
-        differing,
-    )
+        windows = quantized.windows(torch.from_numpy(frames))
+        outputs = quantized.run(windows)
+        meter.add(exact_outputs(exact, frames), real_outputs(quantized, frames, outputs))
+        meter.check(outputs[exact.graph.layers[-1].name].integers, reference.run(windows.numpy()))
+    return meter.figures()
+
+
+def exact_outputs(model: DeepSpeech, frames: Frames) -> dict[str, Tensor]:
+    """Normalised frames [T, F] under "input", and the output [T, R] of each float layer."""
+    return {INPUT: torch.from_numpy(frames), **layer_outputs(model, frames)}
+
+
+def real_outputs(
+    model: FakeQuantizedModel, frames: Frames, outputs: Mapping[str, QuantizedActivation]
+) -> dict[str, Tensor]:
+    """What the integers of ``outputs`` stand for, and the quantized frames under "input"."""
+    real = {INPUT: model.frames(torch.from_numpy(frames)).dequantize()}
+    return real | {name: output.dequantize() for name, output in outputs.items()}

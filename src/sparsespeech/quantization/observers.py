@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sparsespeech.errors import ConversionError
@@ -23,9 +24,12 @@ class ActivationRange:
     minimum: float
     maximum: float
 
-    def parameters(self) -> ActivationParameters:
-        """R2: scale and zero point of the uint8 form, the range widened to hold 0."""
-        return activation_parameters(self.minimum, self.maximum)
+    def parameters(self, bits: int = 8) -> ActivationParameters:
+        """R2: scale and zero point of the uint8 form, the range widened to hold 0.
+
+        ``bits`` 16: the int16 form of wide mode (R10), zero point 0.
+        """
+        return activation_parameters(self.minimum, self.maximum, bits=bits)
 
 
 class MovingAverageObserver:
@@ -47,6 +51,7 @@ class MovingAverageObserver:
         self._minimum = 0.0
         self._maximum = 0.0
         self._weight = 0.0
+        self.count = 0  # terms of the average so far
 
     def observe(self, values: Tensor) -> None:
         """Take one tensor of any shape into the average; an empty one changes nothing.
@@ -56,12 +61,20 @@ class MovingAverageObserver:
         if values.numel() == 0:
             return
         low, high = (float(end) for end in values.aminmax())
+        self.observe_range(low, high)
+
+    def observe_range(self, low: float, high: float) -> None:
+        """Take the smallest and the largest value of one tensor into the average.
+
+        Raises ConversionError if one is not finite.
+        """
         if not (abs(low) < float("inf") and abs(high) < float("inf")):  # also true for NaN
             raise ConversionError("an activation is not finite; the training run has diverged")
         keep, take = self._momentum, 1.0 - self._momentum
         self._minimum = keep * self._minimum + take * low
         self._maximum = keep * self._maximum + take * high
         self._weight = keep * self._weight + take
+        self.count += 1
 
     def range(self) -> ActivationRange:
         """The averages so far; raises ConversionError if nothing was observed."""
@@ -71,3 +84,15 @@ class MovingAverageObserver:
                 "long enough to have a frame"
             )
         return ActivationRange(self._minimum / self._weight, self._maximum / self._weight)
+
+    def state(self) -> Tensor:
+        """What a resumed run needs: float64[4] for :meth:`restore`."""
+        values = (self._minimum, self._maximum, self._weight, float(self.count))
+        return torch.tensor(values, dtype=torch.float64)
+
+    def restore(self, state: Tensor) -> None:
+        """Go on from the float64[4] of :meth:`state`; raises ValueError for another shape."""
+        if state.shape != (4,):
+            raise ValueError(f"an observer's state is float64[4], got shape {tuple(state.shape)}")
+        self._minimum, self._maximum, self._weight, count = state.double().tolist()
+        self.count = int(count)

@@ -1,4 +1,8 @@
-"""Post-training quantization of a checkpoint: calibrate, convert, measure (S2, section III-B)."""
+"""Quantization of a checkpoint: calibrate, convert, measure (MAU paper, section III-B).
+
+A checkpoint of fixed-point retraining brings the ranges that it was trained with; any other one is
+calibrated on a sample of utterances.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,12 @@ from sparsespeech.quantization.calibrate import (
     calibrate,
     choose_utterances,
     normalised_frames,
+    trained_calibration,
 )
 from sparsespeech.quantization.convert import Conversion, convert
 from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
 from sparsespeech.quantization.fidelity import Fidelity, compare
+from sparsespeech.quantization.precision import Precision
 from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.float_recogniser import build_model
 
@@ -40,33 +46,26 @@ def quantize_checkpoint(
     *,
     count: int,
     seed: int,
-    per_row: bool,
+    precision: Precision,
     progress: Progress,
+    recalibrate: bool = False,
 ) -> QuantizedCheckpoint:
     """Calibrate on ``count`` of ``utterances``, convert, and compare on some of them.
 
-    Raises ConversionError, CheckpointError or AudioError.
+    The ranges of fixed-point retraining take the place of calibration if the checkpoint has some
+    and ``recalibrate`` is False. Raises ConversionError, CheckpointError or AudioError.
     """
     chosen = choose_utterances(utterances, count, seed)
     network = build_model(checkpoint)
+    calibration = None if recalibrate else trained_calibration(checkpoint)
     measured: list[Frames] = []
-
-    def frames() -> Iterator[Frames]:
-        for utterance in progress.track(chosen, description="calibrate"):
-            current = normalised_frames(utterance, checkpoint)
-            if len(measured) < MEASURED_UTTERANCES:
-                measured.append(current)
-            yield current
-
-    calibration = calibrate(network, frames())
-    conversion = convert(checkpoint, calibration, per_row=per_row)
-    emulation = FakeQuantizedModel(
-        checkpoint.graph,
-        checkpoint.weights,
-        checkpoint.features.context,
-        calibration,
-        per_row=per_row,
-    )
+    if calibration is None:
+        frames = calibration_frames(checkpoint, chosen, progress, keep=measured)
+        calibration = calibrate(network, frames)
+    else:
+        measured += [normalised_frames(u, checkpoint) for u in chosen[:MEASURED_UTTERANCES]]
+    conversion = convert(checkpoint, calibration, precision)
+    emulation = emulate(checkpoint, calibration, precision)
     fidelity = compare(
         network,
         emulation,
@@ -74,3 +73,30 @@ def quantize_checkpoint(
         progress.track(measured, description="compare"),
     )
     return QuantizedCheckpoint(conversion, calibration, fidelity)
+
+
+def calibration_frames(
+    checkpoint: Checkpoint,
+    chosen: Sequence[Utterance],
+    progress: Progress,
+    keep: list[Frames] | None = None,
+) -> Iterator[Frames]:
+    """Normalised frames float64[T, F] of each recording; the first ones also go to ``keep``."""
+    for utterance in progress.track(chosen, description="calibrate"):
+        current = normalised_frames(utterance, checkpoint)
+        if keep is not None and len(keep) < MEASURED_UTTERANCES:
+            keep.append(current)
+        yield current
+
+
+def emulate(
+    checkpoint: Checkpoint, calibration: Calibration, precision: Precision
+) -> FakeQuantizedModel:
+    """The torch emulation of the integer model of ``checkpoint``."""
+    return FakeQuantizedModel(
+        checkpoint.graph,
+        checkpoint.weights,
+        checkpoint.features.context,
+        calibration,
+        precision,
+    )

@@ -56,6 +56,11 @@ class BatchPlan:
             self._batches = self._plan_epoch()
         return Batch(self._epoch, self._batches[step - self._first_step][worker])
 
+    def steps_per_epoch(self) -> int:
+        """Steps of the first epoch; later ones differ where sources leave or batches fall anew."""
+        self.at(0)
+        return len(self._batches)
+
     def _plan_epoch(self) -> list[list[IntegerArray]]:
         random = np.random.default_rng([self._seed, self._epoch])
         chosen = self._choose(random)

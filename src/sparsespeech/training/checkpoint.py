@@ -1,6 +1,7 @@
 """Checkpoints: a folder of safetensors and JSON, written atomically.
 
-``model.safetensors`` holds ``weights.NAME``, ``average.NAME`` and ``masks.NAME``;
+``model.safetensors`` holds ``weights.NAME``, ``average.NAME`` and ``masks.NAME``, and
+``fixed_point.NAME`` once fixed-point retraining has started;
 ``optimizer.safetensors`` the moments; ``state.json`` everything else. Random numbers of a step
 are drawn from generators seeded by (seed, step), so no generator state is kept, and a run that
 is killed at any moment goes on from its last folder to the same bits.
@@ -12,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sparsespeech import atomic_file
 from sparsespeech.errors import CheckpointError, SparseSpeechError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Graph
+from sparsespeech.training.packed_tensors import is_packed, read_packed
 
 FORMAT_VERSION = 1
 _FOLDER = "checkpoints"
@@ -45,6 +47,7 @@ class Checkpoint:
     labels: tuple[str, ...]
     weights: dict[str, Tensor]  # averaged weights, pruned ones exactly 0.0
     facts: dict[str, Any]  # recipe and training progress
+    fixed_point: dict[str, Tensor] = field(default_factory=dict)  # ranges of its retraining
 
 
 def save_checkpoint(
@@ -118,7 +121,15 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """All tensors of ``NAME.safetensors`` in a checkpoint folder; raises CheckpointError."""
+    """All tensors of ``NAME.safetensors`` in a checkpoint folder; raises CheckpointError.
+
+    Those of the model may be packed (``packed_tensors.py``).
+    """
+    if name == "model" and is_packed(folder):
+        return {
+            key: tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+            for key, tensor in read_packed(folder).items()
+        }
     path = folder / f"{name}.safetensors"
     expected = read_state(folder).get("sha256", {}).get(path.name)
     try:
@@ -163,6 +174,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             labels=tuple(state["labels"]),
             weights=select(tensors, "average"),
             facts={"recipe": state["recipe"], "progress": state["progress"]},
+            fixed_point=select(tensors, "fixed_point"),
         )
     except (KeyError, TypeError, ValueError, SparseSpeechError) as error:
         raise CheckpointError(f"{folder}: state.json is incomplete or wrong: {error}") from None

@@ -32,13 +32,22 @@ from sparsespeech.training.recipe import Source, expand_path
 Float32Array = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Unalignable:
+    """An utterance that CTC cannot align: its text needs more frames than it has."""
+
+    name: str
+    frames: int
+    needed: int  # 0: it has no text
+
+
 @dataclass(frozen=True, eq=False)
 class SpeechDataset:
     """All utterances of one or more sources.
 
     ``frames`` float32[N, F] are not normalised; utterance u owns frames
     ``start[u] : start[u + 1]`` and the classes ``targets[u]``. ``source[u]`` is the number of
-    its source in the recipe.
+    its source in the recipe, ``names[u]`` the path of its recording.
     """
 
     frames: Float32Array
@@ -46,7 +55,9 @@ class SpeechDataset:
     targets: list[NDArray[np.int64]]
     texts: list[str]
     source: NDArray[np.int64]  # int64[U]
+    names: list[str]
     dropped: int  # utterances too long, or too short for their text
+    unalignable: list[Unalignable]  # the latter
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -61,6 +72,11 @@ class SpeechDataset:
         """SHA-256 of lengths, sources and texts: what the batches of a run depend on."""
         content = json.dumps([self.start.tolist(), self.source.tolist(), self.texts])
         return hashlib.sha256(content.encode()).hexdigest()
+
+    def figures(self, frame_duration_s: float) -> dict[str, float]:
+        """Utterances, those left out and hours, for logs."""
+        hours = float(self.lengths.sum()) * frame_duration_s / 3600
+        return {"utterances": len(self), "dropped": self.dropped, "hours": hours}
 
     def utterance_frames(self, number: int) -> Float32Array:
         """Frames float32[T, F] of one utterance (a view)."""
@@ -110,7 +126,8 @@ def load_dataset(
             )
     frames, start = _cached_features(kept, config, cache, progress)
     targets = [alphabet.encode(text) for text in texts]
-    dataset = SpeechDataset(frames, start, targets, texts, source_numbers, 0)
+    names = [str(utterance.audio_filepath) for utterance in kept]
+    dataset = SpeechDataset(frames, start, targets, texts, source_numbers, names, 0, [])
     return _without_impossible(dataset, len(utterances))
 
 
@@ -120,23 +137,24 @@ def frames_needed(target: NDArray[np.int64]) -> int:
 
 
 def _without_impossible(dataset: SpeechDataset, given: int) -> SpeechDataset:
-    possible = [
-        bool(target.size) and frames_needed(target) <= length
-        for target, length in zip(dataset.targets, dataset.lengths, strict=True)
-    ]
+    needed = [frames_needed(target) for target in dataset.targets]
+    possible = np.array([0 < n <= t for n, t in zip(needed, dataset.lengths, strict=True)])
     chosen = np.flatnonzero(possible)
-    frames = [dataset.utterance_frames(int(number)) for number in chosen]
-    if not frames:
+    if not chosen.size:
         raise ManifestError("no utterance is long enough for its transcript")
-    start = np.cumsum([0] + [len(part) for part in frames])
-    everything = chosen.size == len(dataset)
+    frames = [dataset.utterance_frames(int(number)) for number in chosen]
     return SpeechDataset(
-        dataset.frames if everything else np.concatenate(frames),
-        start,
+        dataset.frames if possible.all() else np.concatenate(frames),
+        np.cumsum([0] + [len(part) for part in frames]),
         [dataset.targets[n] for n in chosen],
         [dataset.texts[n] for n in chosen],
         dataset.source[chosen],
+        [dataset.names[n] for n in chosen],
         given - int(chosen.size),
+        [
+            Unalignable(dataset.names[n], int(dataset.lengths[n]), needed[n])
+            for n in np.flatnonzero(~possible)
+        ],
     )
 
 

@@ -42,6 +42,14 @@ def average_gradients(parameters: Iterable[Tensor], workers: int) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
+def sum_over_workers(values: Tensor, workers: int) -> Tensor:
+    """``values`` added up over the workers, the same at each of them."""
+    if workers > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
 def barrier(workers: int) -> None:
     """Wait for all workers."""
     if workers > 1:

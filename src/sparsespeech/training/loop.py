@@ -10,11 +10,12 @@ ends with the same bits as one that was not (on a CPU; same machine, versions, t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jiwer
 import numpy as np
 import torch
 import yaml
@@ -24,20 +25,31 @@ from torch import Tensor, nn
 from sparsespeech import atomic_file
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.decoding.alphabet import Alphabet
-from sparsespeech.decoding.greedy import greedy_decode
-from sparsespeech.errors import CheckpointError, TrainingError
+from sparsespeech.errors import CheckpointError, ConversionError
 from sparsespeech.pruning.masks import PruningMasks
+from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
 from sparsespeech.training import checkpoint as checkpoints
-from sparsespeech.training.augmentation import FeatureAugmentation
-from sparsespeech.training.batches import BatchPlan
-from sparsespeech.training.dataset import SpeechDataset, frames_needed, load_dataset
-from sparsespeech.training.distributed import average_gradients, barrier, worker_group
+from sparsespeech.training.batch_loading import BatchLoader, Normalisation, SpeechBatch
+from sparsespeech.training.dataset import SpeechDataset, Unalignable, load_dataset
+from sparsespeech.training.development import development_figures
+from sparsespeech.training.distillation import Teacher
+from sparsespeech.training.distributed import (
+    average_gradients,
+    barrier,
+    sum_over_workers,
+    worker_group,
+)
+from sparsespeech.training.incident import Incident, exploded, left_out
 from sparsespeech.training.network import build_masks, build_network, load_initial_weights
+from sparsespeech.training.objective import BatchLoss, batch_loss, broken_loss, ctc_losses
 from sparsespeech.training.optimizer import WeightAverage, build_optimizer, learning_rate
+from sparsespeech.training.policy import StepPolicy
 from sparsespeech.training.recipe import Recipe
-from sparsespeech.training.run_identity import check_inputs, check_same_run
+from sparsespeech.training.run_identity import check_inputs, check_same_run, run_inputs
 from sparsespeech.training.run_log import RunLog, training_progress
 from sparsespeech.training.throughput import Throughput, keep_freed_memory, peak_flops
+
+_NAMED_UTTERANCES = 5  # of a batch whose gradient explodes
 
 
 def train(
@@ -71,25 +83,34 @@ def train(
         if rank == 0:
             text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
             atomic_file.write_text(run / "recipe.yaml", text)
-        log = RunLog(run, first, enabled=rank == 0, tensorboard=tensorboard)
+        log = RunLog(
+            run, first, enabled=rank == 0, tensorboard=tensorboard, console=progress.console
+        )
         if first == 0:
             log.write(0, session.corpus_figures())
+            for utterance in session.unalignable():
+                log.report(0, left_out(utterance))
         steps = min(recipe.optimizer.steps, stop_after or recipe.optimizer.steps)
         task = progress.add_task("train", total=recipe.optimizer.steps, completed=first)
         settings = recipe.logging
         for step in range(first, steps):
-            session.prune(step)
-            loss = session.train_step(step)
             done = step + 1
+            changed = session.prune(step)
+            if changed is not None:
+                log.mask_update(done, session.sparsity(), changed)
+            loss, incident = session.train_step(step)
+            if incident is not None:
+                log.report(done, incident)
             if done % settings.log_every == 0 or done == steps:
                 log.write(done, session.figures(step, loss))
             if done % settings.evaluate_every == 0 or done == recipe.optimizer.steps:
-                log.write(done, {"development_wer": session.development_wer()})
+                log.write(done, session.development_figures(step))
                 session.throughput.restart()
-            if (done % settings.checkpoint_every == 0 or done == steps) and rank == 0:
+            due = done % settings.checkpoint_every == 0
+            if due and rank == 0 and not session.policy.skipped_in_a_row:
                 session.save(done)
                 session.throughput.restart()
-            barrier(workers if done % settings.checkpoint_every == 0 else 1)
+            barrier(workers if due else 1)
             progress.update(task, completed=done, description=log.line())
         if rank == 0:
             session.save(max(first, steps))
@@ -107,16 +128,15 @@ class Session:
     rank: int
     workers: int
     alphabet: Alphabet
-    dataset: SpeechDataset
     development: SpeechDataset
-    mean: np.ndarray[Any, np.dtype[np.float64]]
-    deviation: np.ndarray[Any, np.dtype[np.float64]]
-    plan: BatchPlan
-    augmentation: FeatureAugmentation | None
+    loader: BatchLoader
     model: DeepSpeech
     optimizer: torch.optim.AdamW
     average: WeightAverage
     masks: PruningMasks | None
+    fixed_point: FixedPointRetraining | None
+    teacher: Teacher | None
+    policy: StepPolicy
     throughput: Throughput
 
     @classmethod
@@ -157,7 +177,9 @@ class Session:
         elif recipe.model.initial is not None:
             mean, deviation = load_initial_weights(model, recipe.model.initial)
         model.to(device)
-        settings = recipe.augmentation
+        loader = BatchLoader.build(
+            recipe, dataset, Normalisation(mean, deviation), device, rank, workers
+        )
         dtype = torch.bfloat16 if recipe.optimizer.bfloat16 else torch.float32
         return cls(
             recipe,
@@ -166,132 +188,156 @@ class Session:
             rank,
             workers,
             alphabet,
-            dataset,
             development,
-            mean,
-            deviation,
-            BatchPlan(
-                dataset.lengths,
-                dataset.source,
-                recipe.data,
-                seed=recipe.seed,
-                steps=recipe.optimizer.steps,
-                workers=workers,
-            ),
-            FeatureAugmentation(settings, features, mean) if settings else None,
+            loader,
             model,
             build_optimizer(model, recipe.optimizer),
             WeightAverage(model, recipe.optimizer.average_decay),
-            build_masks(recipe, model),
+            build_masks(recipe, model, loader.plan.steps_per_epoch()),
+            FixedPointRetraining(model, recipe.fixed_point) if recipe.fixed_point else None,
+            Teacher.build(recipe, loader.normalisation, device),
+            StepPolicy(recipe.policy),
             Throughput(model, features.frame_duration_s, peak_flops(dtype, device)),
         )
 
-    def prune(self, step: int) -> None:
-        """Algorithm 1 of the MAU paper: update the masks, then weights times masks."""
-        if self.masks is not None and self.masks.schedule.updates_masks(step):
-            self.masks.update(step, self.optimizer)
-            self.masks.apply(self.average.values)
+    def prune(self, step: int) -> int | None:
+        """Algorithm 1 of the MAU paper: update the masks, then weights times masks.
 
-    def train_step(self, step: int) -> float:
-        """One forward, backward and update; returns the CTC loss in nats a character."""
-        settings = self.recipe.optimizer
+        Returns how many mask entries changed, or None where no update is due.
+        """
+        epoch = self.loader.plan.at(step, self.rank).epoch
+        if self.masks is None or not self.masks.updates_masks(step, epoch):
+            return None
+        before = {name: mask.clone() for name, mask in self.masks.masks.items()}
+        self.masks.update(step, epoch, self.optimizer)
+        self.masks.apply(self.average.values)
+        return sum(int((self.masks.masks[name] != mask).sum()) for name, mask in before.items())
+
+    def train_step(self, step: int) -> tuple[float, Incident | None]:
+        """One forward, backward and update.
+
+        Returns the CTC loss in nats a character, and what went wrong and was survived; raises
+        TrainingError where the policy gives up.
+        """
         self.model.train()
         torch.manual_seed(self.recipe.seed * 1_000_003 + step * self.workers + self.rank)
-        frames, lengths, targets, target_lengths = self._batch(step)
-        with self._autocast():
-            log_probabilities = self.model(frames, lengths)
-        loss = (
-            nn.functional.ctc_loss(
-                log_probabilities,
-                targets,
-                lengths,
-                target_lengths,
-                blank=self.alphabet.blank,
-                reduction="sum",
-                zero_infinity=True,
-            )
-            / target_lengths.sum()
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings)
+        batch = self.loader.load(step)
+        self.throughput.count(int(batch.lengths.sum()) * self.workers)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with self.masks.forward_weights() if self.masks is not None else nullcontext():
+            loss = self._loss(step, batch)
+            if sum_over_workers(loss.is_broken(), self.workers) > 0:
+                return math.nan, self.policy.skip(step, "loss", self._names(batch, loss.suspects()))
+            loss.total.backward()
         parameters = list(self.model.parameters())
         average_gradients(parameters, self.workers)
-        norm = nn.utils.clip_grad_norm_(parameters, settings.gradient_clip, foreach=True)
-        if not math.isfinite(loss.item() + norm.item()):
-            raise TrainingError(
-                f"step {step}: loss {loss.item()}, gradient norm {norm.item()}: the run diverged; "
-                f"resume from the last checkpoint with a lower optimizer.learning_rate"
-            )
+        limit = self.recipe.optimizer.gradient_clip
+        norm = float(nn.utils.clip_grad_norm_(parameters, limit, foreach=True))
+        if not math.isfinite(norm):
+            everyone = self._names(batch, loss.largest(len(batch.numbers)))
+            return math.nan, self.policy.skip(step, "gradient", everyone)
+        usual = self.policy.explosion(norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(step)
         self.optimizer.step()
         self.average.update(step)
         if self.masks is not None:
             self.masks.apply(self.average.values)
-        self.throughput.count(int(lengths.sum()) * self.workers)
-        return float(loss.item())
+        if usual is None:
+            return loss.ctc, None
+        return loss.ctc, exploded(norm, usual, self._names(batch, loss.largest(_NAMED_UTTERANCES)))
 
-    def development_wer(self) -> float:
-        """Greedy word error rate (per cent) of the averaged weights."""
-        current = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.model.load_state_dict(self.average.values)
+    def _loss(self, step: int, batch: SpeechBatch) -> BatchLoss:
+        with self._autocast():
+            try:
+                output = self._network(step)(batch.frames, batch.lengths)
+                return batch_loss(output, batch, self.alphabet.blank, self.teacher)
+            except ConversionError:  # fixed-point retraining met an activation that is not finite
+                with torch.no_grad():  # the float network tells whose it is
+                    output = self.model(batch.frames, batch.lengths)
+                return broken_loss(ctc_losses(output, batch, self.alphabet.blank))
+
+    def _network(self, step: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """What computes log-probabilities: from its start on, fixed-point retraining."""
+        if self.fixed_point is None or self.recipe.fixed_point is None:
+            return self.model
+        start, freeze = self.recipe.fixed_point.first_steps(self.recipe.optimizer.steps)
+        if step >= freeze:
+            self.fixed_point.freeze()
+        return self.fixed_point.forward if step >= start else self.model
+
+    def _learning_rate(self, step: int) -> float:
+        """That of the schedule, in which iterative pruning goes back after each stage."""
+        position = self.masks.learning_rate_position(step) if self.masks is not None else step
+        return learning_rate(position, self.recipe.optimizer)
+
+    def development_figures(self, step: int) -> dict[str, float]:
+        """Word error rate and loss of the averaged weights, computed as step ``step`` does."""
         self.model.eval()
-        count = min(len(self.development), self.recipe.logging.evaluate_utterances)
-        # Spread over the manifest, which is often sorted by speaker.
-        chosen = np.linspace(0, len(self.development) - 1, count).astype(int)
-        hypotheses = []
-        with torch.no_grad(), self._autocast():
-            for number in chosen:
-                frames = self._normalise(self.development.utterance_frames(number))
-                length = torch.tensor([frames.shape[0]], device=self.device)
-                output = self.model(frames[None].to(self.device), length)[:, 0]
-                hypotheses.append(greedy_decode(output.cpu().numpy(), self.alphabet).text)
-        self.model.load_state_dict(current)
-        return 100 * float(jiwer.wer([self.development.texts[n] for n in chosen], hypotheses))
+        with self.average.as_parameters(), self._autocast():
+            return development_figures(
+                self._network(step) if self._has_ranges() else self.model,
+                self.development,
+                self.loader.normalisation,
+                self.alphabet,
+                self.recipe.logging.evaluate_utterances,
+                self.device,
+            )
+
+    def _has_ranges(self) -> bool:
+        """True once fixed-point retraining has seen activations."""
+        return self.fixed_point is not None and self.fixed_point.observed
 
     def figures(self, step: int, loss: float) -> dict[str, float]:
         """What the log shows."""
         return {
-            "epoch": self.plan.at(step, self.rank).epoch,
+            "epoch": self.loader.plan.at(step, self.rank).epoch,
             "loss": loss,
-            "learning_rate": learning_rate(step, self.recipe.optimizer),
-            "sparsity": self.masks.sparsity() if self.masks else 0.0,
+            "learning_rate": self._learning_rate(step),
+            "sparsity": self.sparsity(),
             **self.throughput.report(),
         }
 
+    def sparsity(self) -> float:
+        """Share of zeros over the matrices that are pruned."""
+        return self.masks.sparsity() if self.masks is not None else 0.0
+
     def corpus_figures(self) -> dict[str, float]:
         """Training utterances, those left out (too long, or too short for their text), hours."""
-        frames = float(self.dataset.lengths.sum())
-        return {
-            "utterances": len(self.dataset),
-            "dropped": self.dataset.dropped,
-            "hours": frames * self.recipe.feature_config().frame_duration_s / 3600,
-        }
+        return self.loader.dataset.figures(self.recipe.feature_config().frame_duration_s)
+
+    def unalignable(self) -> list[Unalignable]:
+        """Utterances of training and development speech that no alignment fits."""
+        return self.loader.dataset.unalignable + self.development.unalignable
 
     def save(self, step: int) -> None:
         """Write the checkpoint of the state before ``step``."""
-        weights = {f"weights.{name}": p.detach() for name, p in self.model.named_parameters()}
-        average = {f"average.{name}": t for name, t in self.average.values.items()}
-        masks = {f"masks.{name}": t for name, t in self.masks.masks.items()} if self.masks else {}
+        tensors = {f"weights.{name}": p.detach() for name, p in self.model.named_parameters()}
+        tensors |= {f"average.{name}": t for name, t in self.average.values.items()}
+        tensors |= {f"policy.{name}": t for name, t in self.policy.tensors().items()}
+        if self.masks is not None:
+            tensors |= self.masks.tensors()
+        if self.fixed_point is not None and self._has_ranges():
+            tensors |= {f"fixed_point.{name}": t for name, t in self.fixed_point.tensors().items()}
+        normalisation = self.loader.normalisation
         state = {
             "recipe": self.recipe.model_dump(mode="json"),
             "graph": self.model.graph.to_json(),
             "features": self.recipe.feature_config().to_json(),
-            "mean": self.mean.tolist(),
-            "deviation": self.deviation.tolist(),
+            "mean": normalisation.mean.tolist(),
+            "deviation": normalisation.deviation.tolist(),
             "labels": list(self.alphabet.symbols),
             "progress": {
-                "workers": self.workers,
-                "sparsity": self.masks.sparsity() if self.masks else 0.0,
-                "corpora": self.dataset.digest(),
+                **self._inputs(),
+                "sparsity": self.sparsity(),
                 **self.corpus_figures(),
             },
         }
         checkpoints.save_checkpoint(
             self.run,
             step,
-            {**weights, **average, **masks},
-            checkpoints.optimizer_tensors(self.optimizer, self._names()),
+            tensors,
+            checkpoints.optimizer_tensors(self.optimizer, self._parameter_names()),
             state,
             self.recipe.logging.keep_checkpoints,
         )
@@ -304,53 +350,39 @@ class Session:
         state = checkpoints.read_state(folder)
         tensors = checkpoints.read_tensors(folder, "model")
         try:
-            check_same_run(folder, state, self.recipe, self.dataset, self.workers)
+            check_same_run(folder, state, self.recipe, self._inputs())
             self.model.load_state_dict(checkpoints.select(tensors, "weights"))
             self.average.load(checkpoints.select(tensors, "average"))
+            self.policy.load(checkpoints.select(tensors, "policy"))
             if self.masks is not None:
-                masks = checkpoints.select(tensors, "masks")
-                self.masks.masks = {name: mask.to(self.device) for name, mask in masks.items()}
+                self.masks.load(tensors)
+            ranges = checkpoints.select(tensors, "fixed_point")
+            if self.fixed_point is not None and ranges:
+                self.fixed_point.load(ranges)
             checkpoints.restore_optimizer(
-                self.optimizer, self._names(), checkpoints.read_tensors(folder, "optimizer")
+                self.optimizer,
+                self._parameter_names(),
+                checkpoints.read_tensors(folder, "optimizer"),
             )
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: does not fit the recipe: {error}") from None
         return int(state["step"])
 
-    def _names(self) -> dict[Tensor, str]:
+    def _inputs(self) -> dict[str, Any]:
+        return run_inputs(self.recipe, self.loader.dataset, self.workers, self.teacher)
+
+    def _parameter_names(self) -> dict[Tensor, str]:
         return {parameter: name for name, parameter in self.model.named_parameters()}
+
+    def _names(self, batch: SpeechBatch, places: Tensor) -> list[str]:
+        """Recordings of the utterances at ``places`` of the batches of all workers."""
+        names = self.loader.dataset.names
+        chosen = torch.zeros(len(names), device=self.device)
+        chosen[batch.numbers[places.cpu().numpy()]] = 1.0
+        chosen = sum_over_workers(chosen, self.workers)
+        return [names[number] for number in torch.nonzero(chosen).flatten().tolist()]
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.recipe.optimizer.bfloat16
         )
-
-    def _normalise(self, frames: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
-        return torch.from_numpy(((frames - self.mean) / self.deviation).astype(np.float32))
-
-    def _batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Padded frames [B, T, F], lengths [B], joined targets and their lengths [B]."""
-        utterances = self.plan.at(step, self.rank).utterances
-        parts, targets = [], []
-        for place, number in enumerate(utterances):
-            target = self.dataset.targets[number]
-            frames = self.dataset.utterance_frames(number)
-            if self._augments(step) and self.augmentation is not None:
-                random = np.random.default_rng([self.recipe.seed, step, self.rank, place])
-                frames = self.augmentation(frames, frames_needed(target), random)
-            parts.append(self._normalise(frames))
-            targets.append(torch.from_numpy(target))
-        lengths = torch.tensor([len(part) for part in parts])
-        padded = nn.utils.rnn.pad_sequence(parts, batch_first=True)
-        sizes = torch.tensor([len(target) for target in targets])
-        return (
-            padded.to(self.device),
-            lengths.to(self.device),
-            torch.cat(targets).to(self.device),
-            sizes.to(self.device),
-        )
-
-    def _augments(self, step: int) -> bool:
-        settings = self.recipe.augmentation
-        steps = self.recipe.optimizer.steps
-        return settings is not None and settings.start <= step < steps * (1 - settings.off_at_end)

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
+from sparsespeech.acoustic_model.lstmp import Lstmp
 from sparsespeech.errors import RecipeError
-from sparsespeech.graph import deepspeech
-from sparsespeech.pruning.masks import PruningMasks, resolve_targets
-from sparsespeech.pruning.schedule import SparsitySchedule
+from sparsespeech.graph import deepspeech, lstmp
+from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.training.checkpoint import load_checkpoint
+from sparsespeech.training.initial_graph import initial_graph
 from sparsespeech.training.recipe import Recipe, expand_path
 
 
@@ -22,13 +23,27 @@ def build_network(recipe: Recipe) -> DeepSpeech:
     """The network of the recipe with the initial weights of its seed."""
     torch.manual_seed(recipe.seed)
     features = recipe.feature_config()
-    graph = deepspeech(
-        recipe.model.hidden,
-        bidirectional=recipe.model.bidirectional,
-        inputs=features.inputs,
-        labels=len(recipe.data.symbols) + 1,  # the blank
-    )
-    return DeepSpeech(
+    labels = len(recipe.data.symbols) + 1  # the blank
+    network = DeepSpeech
+    if recipe.model.architecture == "initial":
+        graph = initial_graph(recipe)
+    elif recipe.model.architecture == "lstmp":
+        network = Lstmp
+        graph = lstmp(
+            recipe.model.hidden,
+            peephole=recipe.model.peephole,
+            bidirectional=recipe.model.bidirectional,
+            inputs=features.inputs,
+            labels=labels,
+        )
+    else:
+        graph = deepspeech(
+            recipe.model.hidden,
+            bidirectional=recipe.model.bidirectional,
+            inputs=features.inputs,
+            labels=labels,
+        )
+    return network(
         graph,
         context=features.context,
         coefficients=features.coefficients,
@@ -36,22 +51,24 @@ def build_network(recipe: Recipe) -> DeepSpeech:
     )
 
 
-def build_masks(recipe: Recipe, model: DeepSpeech) -> PruningMasks | None:
-    """All-ones masks with the recipe's schedule and targets; None if it does not prune."""
-    settings, steps = recipe.pruning, recipe.optimizer.steps
+def build_masks(recipe: Recipe, model: DeepSpeech, steps_per_epoch: int) -> PruningMasks | None:
+    """All-ones masks with the recipe's schedule and targets; None if it does not prune.
+
+    ``steps_per_epoch`` is what an epoch counts in the settings; raises RecipeError.
+    """
+    settings = recipe.pruning
     if settings is None:
         return None
-    start, end = settings.ramp(steps)
-    schedule = SparsitySchedule(
-        start,
-        end,
-        max(1, (end - start) // settings.updates),
-        settings.final_sparsity,
-        settings.initial_sparsity,
-        settings.shape,
+    if settings.from_sensitivity is not None:
+        path = str(expand_path(settings.from_sensitivity))
+        settings = settings.model_copy(update={"from_sensitivity": path})
+    return PruningMasks.build(
+        settings,
+        dict(model.named_parameters()),
+        prunable_names(model),
+        recipe.optimizer.steps,
+        steps_per_epoch,
     )
-    targets = resolve_targets(prunable_names(model), settings.final_sparsity, settings.exceptions)
-    return PruningMasks(dict(model.named_parameters()), targets, schedule)
 
 
 def load_initial_weights(

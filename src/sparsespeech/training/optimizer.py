@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,10 @@ def build_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
     )
 
 
-def learning_rate(step: int, settings: Optimizer) -> float:
+def learning_rate(step: float, settings: Optimizer) -> float:
     """Linear warm-up, constant until ``decay_start``, then cosine to the final share.
+
+    ``step`` is a place in the schedule; iterative pruning goes back in it.
 
     The recipe makes sure that the decay does not begin inside the pruning ramp: a low rate
     there ruins the network.
@@ -54,6 +57,18 @@ class WeightAverage:
         decay = min(self._decay, (1 + step) / (10 + step))
         current: list[Tensor] = [p.detach() for p in self._parameters.values()]
         torch._foreach_lerp_(list(self.values.values()), current, 1 - decay)
+
+    @contextmanager
+    def as_parameters(self) -> Iterator[None]:
+        """Inside, the network holds the averages."""
+        current = {name: p.data for name, p in self._parameters.items()}
+        try:
+            for name, parameter in self._parameters.items():
+                parameter.data = self.values[name]
+            yield
+        finally:
+            for name, parameter in self._parameters.items():
+                parameter.data = current[name]
 
     def load(self, values: Mapping[str, Tensor]) -> None:
         """Replace the average, in place."""

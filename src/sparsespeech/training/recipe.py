@@ -1,7 +1,7 @@
 """A training recipe: one YAML file that fixes everything a run depends on.
 
-Data, model, optimizer, learning-rate schedule, pruning and quantization. Unknown keys and
-impossible values are errors that name the key.
+Data, model, optimizer, learning-rate schedule, pruning, distillation, fixed-point retraining and
+what to do when a step fails. Unknown keys and impossible values are errors that name the key.
 """
 
 from __future__ import annotations
@@ -12,23 +12,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sparsespeech.decoding.alphabet import ENGLISH_SYMBOLS
 from sparsespeech.errors import ModelFileError, RecipeError
 from sparsespeech.features.mfcc import MfccConfig
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Sparsity = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from sparsespeech.pruning.repeat_settings import RepeatUntil
+from sparsespeech.pruning.settings import Pruning
+from sparsespeech.quantization.settings import FixedPoint
+from sparsespeech.training.recipe_section import Count, Positive, RecipeSection, Share
 
 
-class Source(_Section):
+class Source(RecipeSection):
     """One training manifest.
 
     ``weight`` is how often each utterance occurs in an epoch on average (0.5: every other
@@ -42,7 +37,7 @@ class Source(_Section):
     until: Share = 1.0
 
 
-class Data(_Section):
+class Data(RecipeSection):
     """Corpora. ``$NAME`` and ``${NAME}`` in paths are environment variables."""
 
     train: Annotated[list[Source], Field(min_length=1)]
@@ -54,7 +49,7 @@ class Data(_Section):
     bucket_noise: Share = 0.1
 
 
-class Augmentation(_Section):
+class Augmentation(RecipeSection):
     """SpecAugment and relatives on the features; see ``training/augmentation.py``.
 
     Starts at step ``start`` and ends before the last ``off_at_end`` share of the steps.
@@ -72,18 +67,25 @@ class Augmentation(_Section):
     gain_db: Annotated[float, Field(ge=0.0, le=40.0)] = 6.0
 
 
-class Model(_Section):
-    """DeepSpeech of width ``hidden`` (2048 is Table I). ``initial``: checkpoint to start from."""
+class Model(RecipeSection):
+    """DeepSpeech of width ``hidden`` (2048 is Table I). ``initial``: checkpoint to start from.
 
-    architecture: Literal["deepspeech"] = "deepspeech"
+    ``architecture: lstmp`` is three projected LSTM layers of ``hidden`` cells, half as many
+    outputs, with ``peephole`` connections or without; the ESE deck's network is that with
+    ``hidden: 2048``, ``bidirectional: false`` and features of 153 inputs. ``architecture:
+    initial`` takes the layers of the checkpoint instead.
+    """
+
+    architecture: Literal["deepspeech", "lstmp", "initial"] = "deepspeech"
     hidden: Annotated[int, Field(ge=1, le=8192)] = 2048
     bidirectional: bool = True
+    peephole: bool = False
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     features: dict[str, Any] = Field(default_factory=dict)
     initial: str | None = None
 
 
-class Optimizer(_Section):
+class Optimizer(RecipeSection):
     """AdamW on float32 weights; bf16 autocast for the matrix products."""
 
     steps: Count
@@ -98,35 +100,41 @@ class Optimizer(_Section):
     bfloat16: bool = True
 
 
-class Pruning(_Section):
-    """Gradual magnitude pruning; ``start`` and ``end`` are shares of all steps.
-
-    ``exceptions`` maps regular expressions over parameter names to their own final sparsity.
-    """
-
-    final_sparsity: Sparsity
-    initial_sparsity: Sparsity = 0.0
-    start: Share = 0.25
-    end: Share = 0.6
-    updates: Count = 80
-    shape: Literal["cubic", "linear"] = "cubic"
-    exceptions: dict[str, Sparsity] = Field(
-        default_factory=lambda: {r"^layer1\.": 0.85, r"^layer6\.": 0.0}
-    )
-
-    def ramp(self, steps: int) -> tuple[int, int]:
-        """First and last step of the ramp in a run of ``steps``."""
-        return round(self.start * steps), round(self.end * steps)
-
-
-class Quantization(_Section):
+class Quantization(RecipeSection):
     """Defaults of ``sparsespeech quantize`` for checkpoints of this recipe."""
 
     calibration_utterances: Count = 100
     per_row: bool = False
 
 
-class Logging(_Section):
+class Distillation(RecipeSection):
+    """Learn from a frozen checkpoint too; see ``training/distillation.py``.
+
+    ``weight`` a of the loss (1 - a) CTC + a T^2 KL at ``temperature`` T. Frames that the teacher
+    calls blank with a probability above 0.99 count ``blank_frame_weight`` times; 0.1 keeps the
+    many of them from drowning the others.
+    """
+
+    teacher: str
+    weight: Share = 0.5
+    temperature: Positive = 1.0
+    blank_frame_weight: Share = 1.0
+
+
+class Policy(RecipeSection):
+    """What happens when a step goes wrong; see ``training/policy.py``.
+
+    A step whose loss or gradient is not finite is left out, and ``stop_after_skipped`` of them
+    in a row end the run; without ``skip_non_finite`` the first one does. A gradient norm above
+    ``explosion_factor`` times the running median is clipped, as every norm is, and reported.
+    """
+
+    skip_non_finite: bool = True
+    stop_after_skipped: Count = 10
+    explosion_factor: Annotated[float, Field(gt=1.0)] = 10.0
+
+
+class Logging(RecipeSection):
     """Steps between checkpoints, development passes and log lines."""
 
     checkpoint_every: Count = 200
@@ -136,7 +144,7 @@ class Logging(_Section):
     keep_checkpoints: Count = 3
 
 
-class Recipe(_Section):
+class Recipe(RecipeSection):
     """The whole recipe."""
 
     name: str
@@ -146,28 +154,20 @@ class Recipe(_Section):
     optimizer: Optimizer
     augmentation: Augmentation | None = Augmentation()
     pruning: Pruning | None = None
+    repeat_until: RepeatUntil | None = None
+    distillation: Distillation | None = None
+    fixed_point: FixedPoint | None = None
     quantization: Quantization = Quantization()
+    policy: Policy = Policy()
     logging: Logging = Logging()
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         if self.pruning is not None:
-            if not self.pruning.start < self.pruning.end:
-                raise ValueError(
-                    f"pruning.start {self.pruning.start} must be below "
-                    f"pruning.end {self.pruning.end}"
-                )
-            first, last = self.pruning.ramp(self.optimizer.steps)
-            if not first < last < self.optimizer.steps:
-                raise ValueError(
-                    f"the pruning ramp is steps {first} to {last} of {self.optimizer.steps}: it "
-                    f"must hold at least one step and end before the last one"
-                )
-            if self.optimizer.decay_start < self.pruning.end:
-                raise ValueError(
-                    f"optimizer.decay_start {self.optimizer.decay_start} is before pruning.end "
-                    f"{self.pruning.end}: the learning rate must not decay during the ramp"
-                )
+            steps = self.optimizer.steps
+            if self.pruning.unit == "share":  # how long an epoch is, only the corpora say
+                self.pruning.check_run(steps, steps_per_epoch=1)
+            self.pruning.check_decay(self.optimizer.decay_start)
         return self
 
     def feature_config(self) -> MfccConfig:
@@ -216,7 +216,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
             f"{name_or_path}: a recipe is a YAML mapping, got {type(values).__name__}"
         )
     for override in overrides or []:
-        _set_key(values, override)
+        set_key(values, override)
     return parse_recipe(values, name_or_path)
 
 
@@ -236,7 +236,8 @@ def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
     return recipe
 
 
-def _set_key(values: dict[str, Any], override: str) -> None:
+def set_key(values: dict[str, Any], override: str) -> None:
+    """Change plain ``values`` of a recipe by ``section.key=YAML value``; raises RecipeError."""
     key, equals, text = override.partition("=")
     if not equals:
         raise RecipeError(f"--set wants section.key=value, got {override!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.errors import CheckpointError
 from sparsespeech.training.checkpoint import find_checkpoint
 from sparsespeech.training.dataset import SpeechDataset
+from sparsespeech.training.distillation import Teacher
 from sparsespeech.training.recipe import Recipe, expand_path
 
 # A resumed run may log differently and have another name; everything else decides its bits.
@@ -24,26 +26,32 @@ def check_inputs(recipe: Recipe, *, resumed: bool) -> None:
         read_manifest(expand_path(source.manifest), split=source.split)
     if recipe.model.initial is not None and not resumed:
         find_checkpoint(expand_path(recipe.model.initial))
+    if recipe.distillation is not None:
+        find_checkpoint(expand_path(recipe.distillation.teacher))
+
+
+def run_inputs(
+    recipe: Recipe, dataset: SpeechDataset, workers: int, teacher: Teacher | None
+) -> dict[str, Any]:
+    """What decides the bits of a run besides its recipe: workers, corpora, files it names."""
+    inputs: dict[str, Any] = {"workers": workers, "corpora": dataset.digest()}
+    if teacher is not None:
+        inputs["teacher"] = teacher.digest
+    if recipe.pruning is not None and recipe.pruning.from_sensitivity is not None:
+        content = expand_path(recipe.pruning.from_sensitivity).read_bytes()
+        inputs["sensitivity"] = hashlib.sha256(content).hexdigest()
+    return inputs
 
 
 def check_same_run(
-    folder: Path, state: dict[str, Any], recipe: Recipe, dataset: SpeechDataset, workers: int
+    folder: Path, state: dict[str, Any], recipe: Recipe, inputs: dict[str, Any]
 ) -> None:
     """Raise CheckpointError unless the checkpoint ``folder`` is one of this run.
 
-    ``state`` is its ``state.json``: recipe, corpora and number of workers must be the same.
+    ``state`` is its ``state.json``: recipe and ``inputs`` (:func:`run_inputs`) must be the same.
     """
-    ours = {
-        **recipe.model_dump(mode="json"),
-        "workers": workers,
-        "corpora": dataset.digest(),
-    }
-    progress = state["progress"]
-    theirs = {
-        **state["recipe"],
-        "workers": progress["workers"],
-        "corpora": progress["corpora"],
-    }
+    ours = {**recipe.model_dump(mode="json"), **inputs}
+    theirs = {**state["recipe"], **{key: state["progress"].get(key) for key in inputs}}
     for section in _FREE_SECTIONS:
         theirs[section] = ours[section]
     different = first_difference(theirs, ours)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sparsespeech import atomic_file
 from sparsespeech.errors import CheckpointError, MissingDependencyError
+from sparsespeech.training.incident import Incident
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -32,31 +34,59 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 class RunLog:
     """``log.jsonl`` in the run folder, TensorBoard if asked for, and the progress line."""
 
-    def __init__(self, run: Path, first: int, *, enabled: bool, tensorboard: bool) -> None:
-        """Entries after step ``first``, of a session that was killed, are dropped."""
+    def __init__(
+        self,
+        run: Path,
+        first: int,
+        *,
+        enabled: bool,
+        tensorboard: bool,
+        console: Console | None = None,
+    ) -> None:
+        """Entries after step ``first``, of a session that was killed, are dropped.
+
+        :meth:`report` speaks on ``console``, stderr by default.
+        """
+        self._console = console or Console(file=sys.stderr)
         self._path = run / "log.jsonl"
         self._enabled = enabled
         self._latest: dict[str, float] = {}
         self._writer = _tensorboard_writer(run) if tensorboard and enabled else None
         if enabled and self._path.is_file():
-            lines = [json.dumps(row) + "\n" for row in read_log(self._path) if row["step"] <= first]
+            rows = read_log(self._path) if first > 0 else []
+            lines = [json.dumps(row) + "\n" for row in rows if row["step"] <= first]
             atomic_file.write_text(self._path, "".join(lines))
 
-    def write(self, step: int, figures: dict[str, float]) -> None:
-        """Append one line and remember the figures for :meth:`line`."""
-        self._latest.update(figures)
-        if not self._enabled:
-            return
-        record = {
-            "step": step,
-            "time": round(time.time(), 2),
-            **{key: round(value, 6) for key, value in figures.items()},
-        }
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+    def write(self, step: int, figures: Mapping[str, float]) -> None:
+        """Append one line and remember the figures for :meth:`line`.
+
+        Figures that are not finite are left out: JSON has no such numbers.
+        """
+        finite = {key: value for key, value in figures.items() if math.isfinite(value)}
+        self._latest.update(finite)
+        self._append(step, {key: round(value, 6) for key, value in finite.items()})
         if self._writer is not None:
-            for key, value in figures.items():
+            for key, value in finite.items():
                 self._writer.add_scalar(key, value, step)
+
+    def report(self, step: int, incident: Incident) -> None:
+        """Append one line about something that went wrong, and say it on the console."""
+        self._append(step, incident.record)
+        if self._enabled:
+            self._console.print(
+                f"step {step}: {incident.sentence}", markup=False, highlight=False, soft_wrap=True
+            )
+
+    def mask_update(self, step: int, sparsity: float, changed: int) -> None:
+        """Append one line: sparsity after a mask update and number of mask entries it changed."""
+        update = {"sparsity": round(sparsity, 6), "changed": changed}
+        self._append(step, {"mask_update": update})
+
+    def _append(self, step: int, record: Mapping[str, Any]) -> None:
+        if self._enabled:
+            line = {"step": step, "time": round(time.time(), 2), **record}
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
 
     def line(self) -> str:
         """Loss, WER, sparsity, speed and utilisation for the progress bar."""

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from sparsespeech.acoustic_model.recurrent import SaturatingLstm
+from sparsespeech.acoustic_model.step_rounding import Grid, StepRounding
 from sparsespeech.graph import CELL_LIMIT, Lstm
+from tests.plain_lstm import Steps, plain_lstm
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -86,7 +88,7 @@ def test_the_cell_saturates() -> None:
     x = torch.zeros(steps, 1, 1)
     layer(x, torch.tensor([steps]))
     saved = layer(x, torch.tensor([steps])).grad_fn.saved_tensors
-    largest = max(float(tensor.detach().abs().max()) for tensor in saved)
+    largest = max(float(tensor.detach().abs().max()) for tensor in saved if tensor is not None)
     assert largest == CELL_LIMIT
 
 
@@ -117,10 +119,76 @@ def test_padding_never_enters() -> None:
     assert float(ours(changed, lengths)[5:, 1].detach().abs().max()) == 0.0
 
 
+def test_names_and_shapes_of_a_layer_with_everything() -> None:
+    layer = SaturatingLstm(Lstm("l", 4, 6, projection=3, peephole=True))
+    shapes = {name: tuple(parameter.shape) for name, parameter in layer.named_parameters()}
+    assert {name: shape for name, shape in shapes.items() if ".1." in name} == {
+        "directions.1.weight_ih": (24, 4),
+        "directions.1.weight_hh": (24, 3),
+        "directions.1.bias_ih": (24,),
+        "directions.1.bias_hh": (24,),
+        "directions.1.weight_projection": (3, 6),
+        "directions.1.peephole": (3, 6),
+    }
+    assert layer(torch.zeros(2, 1, 4), torch.tensor([2])).shape == (2, 1, 6)
+
+
+def test_a_layer_with_everything_equals_the_plain_loop() -> None:
+    torch.manual_seed(2)
+    layer = SaturatingLstm(Lstm("l", 4, 6, projection=3, peephole=True)).double()
+    directions = [dict(each.named_parameters()) for each in layer.directions]
+    with torch.no_grad():
+        for parameters in directions:
+            parameters["peephole"].normal_()  # they begin at zero
+            parameters["bias_hh"].normal_()
+    x = torch.randn(8, 3, 4, dtype=torch.float64)
+    expected = plain_lstm(x, [8, 2, 5], directions)
+    torch.testing.assert_close(layer(x, torch.tensor([8, 2, 5])), expected, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize(
-    "layer",
-    [Lstm("l", 4, 3, projection=2), Lstm("l", 4, 3, peephole=True), Lstm("l", 4, 3, merge="sum")],
+    ("options", "rounding", "steps"),
+    [
+        ({}, None, Steps()),
+        ({"projection": 3}, None, Steps()),
+        ({}, StepRounding(hidden=1 / 127), Steps(hidden=1 / 127)),
+        (
+            {"projection": 3},
+            StepRounding(projected=Grid(0.125, -8, 7)),
+            Steps(projected=(0.125, -8, 7)),
+        ),
+    ],
 )
-def test_unknown_variants_are_refused(layer: Lstm) -> None:
-    with pytest.raises(ValueError, match="layer l"):
-        SaturatingLstm(layer)
+def test_summed_directions(
+    options: dict[str, int], rounding: StepRounding | None, steps: Steps
+) -> None:
+    torch.manual_seed(3)
+    layer = SaturatingLstm(Lstm("l", 4, 6, merge="sum", **options)).double()
+    layer.rounding = rounding
+    directions = [dict(each.named_parameters()) for each in layer.directions]
+    with torch.no_grad():
+        for parameters in directions:
+            parameters["bias_ih"] += 2.0  # large outputs, so that sums saturate
+    x = torch.randn(12, 3, 4, dtype=torch.float64, requires_grad=True)
+    output = layer(x, torch.tensor([12, 2, 5]))
+    expected = plain_lstm(x, [12, 2, 5], directions, steps=steps, merge="sum")
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-6)
+    assert output.shape == (12, 3, options.get("projection", 6))
+    if not options:
+        assert float(output.detach().max()) == pytest.approx(1.0, abs=1e-6)  # 127 of 127 steps
+        assert float(output.detach().eq(output.detach().max()).double().mean()) > 0.05
+    got = torch.autograd.grad(output.sum(), x)[0]
+    wanted = torch.autograd.grad(expected.sum(), x)[0]
+    torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_wide_mode_sums_saturate_at_an_int16() -> None:
+    layer = SaturatingLstm(Lstm("l", 1, 1, merge="sum"))
+    layer.rounding = StepRounding(hidden=1 / 32768)
+    with torch.no_grad():
+        for direction in layer.directions:
+            for name in NAMES:
+                getattr(direction, name).zero_()
+            direction.bias_ih.copy_(torch.tensor([20.0, 20.0, 20.0, 20.0]))
+    output = layer(torch.zeros(9, 1, 1), torch.tensor([9]))
+    assert float(output.detach().max()) == 32767 / 32768

@@ -19,7 +19,8 @@ from sparsespeech.cli.main import main
 from sparsespeech.errors import AudioError, EngineMemoryError
 
 COMMANDS = (
-    "demo", "transcribe", "stream", "data", "train", "quantize", "evaluate", "inspect", "doctor",
+    "demo", "transcribe", "stream", "data", "train", "import", "quantize", "evaluate", "inspect",
+    "doctor",
 )  # fmt: skip
 
 
@@ -50,10 +51,39 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"sparsespeech {__version__}\n"
 
 
-def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["transcrib"]) == 2
-    assert "Did you mean 'transcribe'?" in capsys.readouterr().err
-    assert main([]) == 2
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("transcrib", "No such command 'transcrib'. Did you mean 'transcribe'? see "
+         "'sparsespeech --help'"),
+        ("--foo", "No such option: --foo; see 'sparsespeech --help'"),
+        ("inspect --foo m", "No such option: --foo; see 'sparsespeech inspect --help'"),
+        ("inspect", "Missing argument 'model'; see 'sparsespeech inspect --help'"),
+        ("train r.yaml --threads 0", "Invalid value for '--threads'"),
+        ("transcribe a.wav --format pdf", "Invalid value for '--format': 'pdf' is not one of"),
+        ("data synth", "Missing "),
+        ("data foo", "No such command 'foo'; see 'sparsespeech data --help'"),
+        ("train --output", "Option '--output' requires an argument; see "),
+    ],
+)  # fmt: skip
+def test_usage_errors_are_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: str, line: str
+) -> None:
+    assert main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"sparsespeech: error: {line}")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"]])
+def test_no_arguments_show_the_help(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert "Usage: sparsespeech" in captured.out
+    assert captured.err == ""
 
 
 def test_help_and_version_import_no_heavy_library() -> None:
@@ -150,4 +180,6 @@ def test_closed_pipe_is_no_traceback() -> None:
 
 def test_every_command_has_a_module() -> None:
     folder = Path(cli.__file__).parent
-    assert [name for name in COMMANDS if not (folder / f"{name}.py").is_file()] == []
+    files = {"import": "import_"}
+    names = [files.get(name, name) for name in COMMANDS]
+    assert [name for name in names if not (folder / f"{name}.py").is_file()] == []

@@ -138,6 +138,19 @@ def test_beam_search(run: Run, model: Path) -> None:
     assert (status, out) == (0, expected + "\n")
 
 
+def test_weights_of_the_language_model(run: Run, model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "lm.arpa"
+    letters = "".join(f"-1.0 {letter}\n" for letter in ("<s>", "</s>", *"abcdefghijklmno"))
+    path.write_text(f"\\data\\\nngram 1=17\n\\1-grams:\n{letters}\\end\\\n")
+    _, weighted, _ = run("--lm", path, "--alpha", 0, "--beta", 9, stdin=pcm(babble(1.0)))
+    samples = np.frombuffer(pcm(babble(1.0)), "<i2").astype(np.int16)
+    expected = load(model).transcribe(
+        samples, decoder="beam", language_model=path, alpha=0.0, beta=9.0
+    )
+    assert weighted == expected.text + "\n"
+    assert run("--lm", path, stdin=pcm(babble(1.0)))[1] != weighted
+
+
 def test_terminal_shows_one_changing_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +237,7 @@ def test_bad_recording(run: Run, tmp_path: Path) -> None:
     [
         (["--decoder", "best"], "'best' is not greedy or beam"),
         (["--decoder", "greedy", "--beam", "4"], "need --decoder beam"),
+        (["--beta", "1"], "give --lm too"),
         (["--chunk-ms", "0"], "chunk-ms"),
         (["--pause", "-1"], "pause"),
         (["--threads", "0"], "threads"),

@@ -14,6 +14,7 @@ import soundfile
 
 from sparsespeech.cli.main import main
 from sparsespeech.model_file.writer import write_model
+from sparsespeech.recogniser import load
 from tests.random_models import random_integer_model
 from tests.scripted_backend import ScriptedExecutor, babble
 
@@ -274,13 +275,16 @@ def test_subtitles_of_several_need_a_folder(run: Run, tmp_path: Path) -> None:
         ("--jobs", "0"),
         ("--max-duration", "-1"),
         ("--no-such-option",),
+        ("--alpha", "1"),
+        ("--lm", "x.arpa", "--beta", "nan"),
+        ("--lm", "x.arpa", "--alpha", "1e7"),
     ],
     ids=" ".join,
 )
 def test_usage_errors(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     status, out, err = run(recording(tmp_path / "a.wav"), *arguments)
     assert (status, out) == (2, "")
-    assert "Usage: sparsespeech transcribe" in err
+    assert_one_line(err, "see 'sparsespeech transcribe --help'")
 
 
 @pytest.mark.parametrize("option", ["--backend", "--model", "--lm"])
@@ -314,6 +318,25 @@ def test_beam_search_with_language_model(run: Run, tmp_path: Path) -> None:
     audio = recording(tmp_path / "a.wav")
     assert run(audio, "--lm", path) == (0, "good day\n", "")
     assert run(audio, "--decoder", "beam", "--beam", "4") == (0, "good day\n", "")
+
+
+def test_weights_of_the_language_model(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, audio = tmp_path / "lm.arpa", recording(tmp_path / "a.wav")
+    letters = "".join(f"-1.0 {letter}\n" for letter in ("<s>", "</s>", *"abcdefghijklmno"))
+    path.write_text(f"\\data\\\nngram 1=17\n\\1-grams:\n{letters}\\end\\\n")
+    texts = []
+    for weights in ({}, {"alpha": 0.0, "beta": 9.0}, {"alpha": 5.0, "beta": -9.0}):
+        options = [str(part) for key, value in weights.items() for part in (f"--{key}", value)]
+        arguments = [str(audio), "--model", str(model), "--lm", str(path)]
+        assert main(["transcribe", *arguments, *options]) == 0
+        texts.append(capsys.readouterr().out.removesuffix("\n"))
+        expected = load(model).transcribe(audio, decoder="beam", language_model=path, **weights)
+        assert texts[-1] == expected.text
+    words = [len(text.split()) for text in texts]
+    assert words[2] < words[1]
+    assert len(set(texts)) > 1
 
 
 # ---- the real command ------------------------------------------------------------------------

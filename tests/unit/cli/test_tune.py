@@ -128,7 +128,7 @@ def test_clear(model: str, capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_impossible_requests(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", *arguments]) == 2
-    assert "Usage" in capsys.readouterr().err
+    assert "see 'sparsespeech tune --help'" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

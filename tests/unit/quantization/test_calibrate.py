@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sparsespeech.errors import CheckpointError, ConversionError
-from sparsespeech.graph import Graph, Lstm, Output
+from sparsespeech.graph import Conv2d, Graph, Output
 from sparsespeech.quantization.calibrate import (
     calibrate,
     choose_utterances,
@@ -90,6 +90,6 @@ def test_weights_that_do_not_fit_the_graph_are_one_line() -> None:
 
 
 def test_a_layer_that_training_does_not_know_is_refused() -> None:
-    graph = Graph((Lstm("deep", 15, 4, peephole=True), Output("out", 8, 4)))
+    graph = Graph((Conv2d("deep", 1, 1, (1, 1), (1, 1), (0, 0)), Output("out", 8, 4)))
     with pytest.raises(ConversionError, match="deep"):
         build_model(dataclasses.replace(random_checkpoint(), graph=graph))

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from sparsespeech.errors import ConversionError
-from sparsespeech.graph import Graph, Lstm
 from sparsespeech.model_file.model import (
     IntegerModel,
     LinearLayer,
@@ -23,6 +22,7 @@ from sparsespeech.model_file.validate import validate_model
 from sparsespeech.quantization.calibrate import Calibration, calibrate
 from sparsespeech.quantization.convert import Conversion, convert
 from sparsespeech.quantization.observers import ActivationRange
+from sparsespeech.quantization.precision import EIGHT_BIT, Precision
 from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.float_recogniser import build_model
 from tests.random_checkpoints import random_checkpoint, random_frames
@@ -46,7 +46,20 @@ class Case:
     checkpoint: Checkpoint
     calibration: Calibration
     conversion: Conversion
-    per_row: bool
+    precision: Precision
+
+    @property
+    def per_row(self) -> bool:
+        return self.precision.per_row
+
+    @property
+    def largest_weight(self) -> int:
+        return {8: 127, 12: 2047, 16: 32767}[self.precision.weight_bits]
+
+    @property
+    def lstm_output(self) -> tuple[Fraction, int]:
+        """m of R8 as h: scale and zero point."""
+        return (Fraction(1, 32768), 0) if self.precision.wide else (Fraction(1, 127), 128)
 
     def scale(self, matrix: str, row: int) -> Fraction:
         """R1 by exact division."""
@@ -54,15 +67,24 @@ class Case:
         chosen = values[row] if self.per_row and values[row].any() else values
         if self.per_row and not values[row].any():
             chosen = values.max(axis=1)
-        return Fraction(float(chosen.max())) / 127
+        return Fraction(float(chosen.max())) / self.largest_weight
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["per matrix", "per row"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        EIGHT_BIT,
+        Precision(per_row=True),
+        Precision(12, 16),
+        Precision(16, 16, per_row=True),
+    ],
+    ids=lambda precision: precision.label,
+)
 def case(request: pytest.FixtureRequest) -> Case:
     checkpoint = random_checkpoint(3, hidden=5)
     checkpoint.weights["layer5.weight"][2, :4] = 1e-5  # rounded to 0 in both modes
     calibration = calibrate(build_model(checkpoint), [random_frames(0, 30)])
-    conversion = convert(checkpoint, calibration, per_row=request.param)
+    conversion = convert(checkpoint, calibration, request.param)
     validate_model(conversion.model)
     return Case(checkpoint, calibration, conversion, request.param)
 
@@ -77,9 +99,10 @@ def test_weights_are_rounded_quotients_and_zeros_are_not_stored(case: Case) -> N
             w, q = float(real[row, column]), int(integers[row, column])
             assert abs(Fraction(w) / case.scale(name, row) - q) <= HALF
             assert w != 0 or q == 0
-        assert np.abs(integers).max() == 127  # never -128
+        assert np.abs(integers).max() == case.largest_weight  # never -128
         stored = matrices[name].value
-        assert stored.dtype == np.int8 and (stored != 0).all()
+        assert stored.dtype == (np.int16 if case.precision.wide else np.int8)
+        assert (stored != 0).all()
 
 
 def test_facts_count_stored_and_vanished_weights(case: Case) -> None:
@@ -98,6 +121,8 @@ def test_facts_count_stored_and_vanished_weights(case: Case) -> None:
 def test_activations_of_one_layer_are_the_input_of_the_next(case: Case) -> None:
     """R3, R4: bias, ratio and clamp of each clipped layer and of the output layer."""
     activations = _activations(case)
+    largest, limit = (32768, 2**47) if case.precision.wide else (255, 2**31)
+    highest = 32767 if case.precision.wide else 255
     for number, layer in enumerate(case.conversion.model.layers):
         if isinstance(layer, LstmLayer):
             continue
@@ -108,7 +133,7 @@ def test_activations_of_one_layer_are_the_input_of_the_next(case: Case) -> None:
             accumulator_scale = case.scale(f"{layer.name}.weights", row) * x_scale
             rest = folded + x_zero * int(integers[row].sum())
             assert abs(rest - Fraction(real_bias[row]) / accumulator_scale) <= HALF
-            assert np.abs(integers[row]).sum() * 255 + abs(folded) < 2**31
+            assert np.abs(integers[row]).sum() * largest + abs(folded) < limit
             if isinstance(layer, LinearLayer):
                 y_scale, _ = activations[number + 1]
                 _assert_ratio(layer.requantize, row, accumulator_scale / y_scale)
@@ -119,11 +144,12 @@ def test_activations_of_one_layer_are_the_input_of_the_next(case: Case) -> None:
         if isinstance(layer, LinearLayer):
             y_scale, y_zero = activations[number + 1]
             assert layer.output_zero_point == layer.low == y_zero
-            assert layer.high == min(255, y_zero + math.floor(20 / y_scale + Fraction(1, 2)))
+            assert layer.high == min(highest, y_zero + math.floor(20 / y_scale + Fraction(1, 2)))
 
 
 def test_lstm_carries_both_biases_and_its_own_scales(case: Case) -> None:
-    """R3, R5: Q4.11 gates, h of scale 1/127 and zero point 128."""
+    """R3, R5, R10: Q4.11 gates, h with its fixed scale and zero point."""
+    h_scale, h_zero = case.lstm_output
     (number,) = (
         n for n, layer in enumerate(case.conversion.model.layers) if isinstance(layer, LstmLayer)
     )
@@ -144,11 +170,11 @@ def test_lstm_carries_both_biases_and_its_own_scales(case: Case) -> None:
             real = Fraction(biases[0][row]) + Fraction(biases[1][row])
             assert abs(rest - real / scale) <= HALF
             _assert_ratio(direction.input_requantize, row, scale * 2048)
-            assert direction.recurrent_bias[row] == -128 * recurrent[row].sum()
+            assert direction.recurrent_bias[row] == -h_zero * recurrent[row].sum()
             _assert_ratio(
                 direction.recurrent_requantize,
                 row,
-                case.scale(f"{name}.recurrent_weights", row) / 127 * 2048,
+                case.scale(f"{name}.recurrent_weights", row) * h_scale * 2048,
             )
 
 
@@ -165,15 +191,17 @@ def test_the_model_carries_input_labels_features_and_facts(case: Case) -> None:
     model, checkpoint = case.conversion.model, case.checkpoint
     assert np.array_equal(model.input.mean, checkpoint.mean)
     assert np.array_equal(model.input.deviation, checkpoint.deviation)
-    low, high = case.calibration.input.minimum, case.calibration.input.maximum
-    assert model.input.scale == pytest.approx((high - low) / 255, rel=1e-15)
-    assert model.input.zero_point == math.floor(-low / model.input.scale + 0.5)
+    scale, zero_point = _activations(case)[0]
+    assert model.input.scale == pytest.approx(float(scale), rel=1e-15)
+    assert model.input.zero_point == zero_point
+    assert model.activation_bits == case.precision.activation_bits
     assert model.labels == checkpoint.labels
     assert model.features == checkpoint.features.to_json()
     assert model.training == {**checkpoint.facts, "step": 7}
     assert model.quantization is not None
     scales = model.quantization["weight_scale_ranges" if case.per_row else "weight_scales"]
     assert list(scales) == list(MATRICES)
+    assert model.quantization["weight_bits"] == case.precision.weight_bits
 
 
 def test_the_clamp_starts_at_the_zero_point_and_ends_at_the_clip() -> None:
@@ -216,7 +244,7 @@ def test_a_multiplier_outside_its_range_is_refused_with_layer_and_row() -> None:
     checkpoint.weights["layer2.weight"][4] *= 1e-13
     checkpoint.weights["layer2.bias"][4] = 0.0
     with pytest.raises(ConversionError, match="layer2, row 4: requantization ratio"):
-        _converted(checkpoint, per_row=True)
+        _converted(checkpoint, precision=Precision(per_row=True))
 
 
 def test_a_rescaled_accumulator_beyond_its_bound_is_refused() -> None:
@@ -248,27 +276,88 @@ def test_labels_must_fit_the_output_layer() -> None:
         _converted(checkpoint)
 
 
-def test_a_projection_is_refused_by_name() -> None:
-    checkpoint = random_checkpoint()
-    layers = list(checkpoint.graph.layers)
-    old = layers[3]
-    assert isinstance(old, Lstm)
-    layers[3] = dataclasses.replace(old, projection=4)
-    with pytest.raises(ConversionError, match="layer layer4: .*projection"):
-        _converted(dataclasses.replace(checkpoint, graph=Graph(tuple(layers))))
+@pytest.mark.parametrize("precision", [EIGHT_BIT, Precision(12, 16, per_row=True)])
+def test_projection_and_peephole_by_exact_division(precision: Precision) -> None:
+    """R5, R8, R13: one scale for three peephole vectors; the projection's own range is fed back."""
+    checkpoint = random_checkpoint(
+        2, hidden=4, sparsity=0.0, lstm={"projection": 3, "peephole": True, "merge": "sum"}
+    )
+    calibration = calibrate(build_model(checkpoint), [random_frames(0, 30)])
+    conversion = convert(checkpoint, calibration, precision)
+    validate_model(conversion.model)
+    case = Case(checkpoint, calibration, conversion, precision)
+    output = calibration.outputs["layer4"]
+    low, high = Fraction(min(output.minimum, 0.0)), Fraction(max(output.maximum, 0.0))
+    y_scale = max(-low, high) / 32767 if precision.wide else (high - low) / 255
+    y_zero = 0 if precision.wide else math.floor(-low / y_scale + Fraction(1, 2))
+    m_scale, m_zero = case.lstm_output
+    layer = conversion.model.layers[3]
+    assert isinstance(layer, LstmLayer) and layer.merge == "sum"
+    for number, direction in enumerate((layer.forward, layer.backward)):
+        assert direction is not None
+        projection, peephole = direction.projection, direction.peephole
+        assert projection is not None and peephole is not None
+        source = f"layer4.directions.{number}"
+        real = checkpoint.weights[f"{source}.peephole"].double().numpy()
+        scale = Fraction(float(np.abs(real).max())) / 32767
+        for gate, cell in np.ndindex(*real.shape):
+            quotient = Fraction(float(real[gate, cell])) / scale
+            assert abs(quotient - int(peephole.weights[gate, cell])) <= HALF
+        _assert_ratio(peephole.requantize, 0, scale)
+        integers = _dense(projection.weights)
+        matrix = checkpoint.weights[f"{source}.weight_projection"].double().numpy()
+        for row in range(3):
+            largest = np.abs(matrix[row] if precision.per_row else matrix).max()
+            scale = Fraction(float(largest)) / case.largest_weight
+            assert projection.bias[row] == -m_zero * integers[row].sum()
+            _assert_ratio(projection.requantize, row, scale * m_scale / y_scale)
+            quotients = [Fraction(float(w)) / scale for w in matrix[row]]
+            for quotient, integer in zip(quotients, integers[row].tolist(), strict=True):
+                assert abs(quotient - integer) <= HALF
+        assert projection.output_zero_point == y_zero
+        recurrent = _dense(direction.recurrent_weights)
+        assert (direction.recurrent_bias == -y_zero * recurrent.sum(axis=1)).all()
+        weights = checkpoint.weights[f"{source}.weight_hh"].double().numpy()
+        for row in range(16):
+            largest = np.abs(weights[row] if precision.per_row else weights).max()
+            scale = Fraction(float(largest)) / case.largest_weight
+            _assert_ratio(direction.recurrent_requantize, row, scale * y_scale * 2048)
+    names = [facts.name for facts in conversion.matrices]
+    assert "layer4.backward.projection.weights" in names
+
+
+def test_a_peephole_beyond_its_bound_is_refused() -> None:
+    checkpoint = random_checkpoint(lstm={"peephole": True})
+    checkpoint.weights["layer4.directions.1.peephole"][2, 1] = 32767.5  # its term reaches 2^30
+    with pytest.raises(ConversionError, match=r"layer4\.backward\.peephole: .*R5 allows"):
+        _converted(checkpoint)
+    checkpoint.weights["layer4.directions.1.peephole"][2, 1] = 1e10
+    with pytest.raises(ConversionError, match=r"layer4\.backward\.peephole: .*R4 allows"):
+        _converted(checkpoint)
+
+
+def test_a_dead_peephole_is_no_error() -> None:
+    checkpoint = random_checkpoint(lstm={"peephole": True})
+    checkpoint.weights["layer4.directions.0.peephole"].zero_()
+    validate_model(_converted(checkpoint).model)
+
+
+@pytest.mark.parametrize("bits", [(8, 16), (12, 8), (16, 8), (4, 8), (12, 12)])
+def test_bits_that_no_rule_defines_are_refused(bits: tuple[int, int]) -> None:
+    with pytest.raises(ConversionError, match="8 and 8, 12 and 16, 16 and 16"):
+        Precision(*bits)
 
 
 def _converted(
     checkpoint: Checkpoint,
     ranges: dict[str, ActivationRange] | None = None,
-    *,
-    per_row: bool = False,
+    precision: Precision = EIGHT_BIT,
 ) -> Conversion:
     """Converted with ranges from -3 or 0 to 3 unless ``ranges`` say otherwise."""
     names = ("layer1", "layer2", "layer3", "layer5")
     outputs = {**dict.fromkeys(names, ActivationRange(0.0, 3.0)), **(ranges or {})}
     calibration = Calibration(ActivationRange(-3.0, 3.0), outputs, 1, 0.9)
-    return convert(checkpoint, calibration, per_row=per_row)
+    return convert(checkpoint, calibration, precision)
 
 
 def _activations(case: Case) -> list[tuple[Fraction, int]]:
@@ -278,9 +367,12 @@ def _activations(case: Case) -> list[tuple[Fraction, int]]:
     for observed in ranges:
         low = min(Fraction(observed.minimum), Fraction(0))
         high = max(Fraction(observed.maximum), Fraction(0))
+        if case.precision.wide:
+            found.append((max(-low, high) / 32767, 0))
+            continue
         scale = (high - low) / 255
         found.append((scale, math.floor(-low / scale + Fraction(1, 2))))
-    return [*found[:4], (Fraction(1, 127), 128), *found[4:]]
+    return [*found[:4], case.lstm_output, *found[4:]]
 
 
 def _assert_ratio(requantizer: Requantizer, row: int, ratio: Fraction) -> None:

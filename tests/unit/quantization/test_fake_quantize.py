@@ -34,9 +34,20 @@ def test_activations_equal_rule_12_over_the_whole_range(
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_wide_activations_are_int16_without_a_zero_point(scale: float) -> None:
+    steps = np.array([-32770, -32769, -32768.5, -32768.4, -1.5, -0.5, 0, 0.5, 32766.5, 32768])
+    x = torch.from_numpy(steps * scale)
+    found = fake_quantize_activations(x, scale, 0, wide=True).numpy() / scale
+    expected = ActivationParameters(scale, 0, -32768, 32767).quantize(x.numpy())
+    assert np.array_equal(np.round(found), expected)
+    assert expected.min() == -32768 and expected.max() == 32767
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("per_row", [False, True])
-def test_weights_equal_rule_1(per_row: bool, kind: type) -> None:
+def test_weights_equal_rule_1(per_row: bool, kind: type, bits: int) -> None:
     rng = np.random.default_rng(1)
     weights = rng.normal(0, 1, (60, 300)) * rng.uniform(0.01, 3, (60, 1))
     weights[rng.random(weights.shape) < 0.6] = 0.0
@@ -44,9 +55,9 @@ def test_weights_equal_rule_1(per_row: bool, kind: type) -> None:
     # Ties: with a largest weight of 127 the scale is 1, and halves lie between two integers.
     weights[7, 0], weights[7, 1:256] = 127.0, np.arange(-127, 128) / 2
     weights = weights.astype(kind)
-    integers, scale = quantize_weights(weights, per_row=per_row)
+    integers, scale = quantize_weights(weights, bits=bits, per_row=per_row)
     expected = (integers * scale[:, np.newaxis]).astype(kind)
-    found = fake_quantize_weights(torch.from_numpy(weights), per_row=per_row).numpy()
+    found = fake_quantize_weights(torch.from_numpy(weights), bits=bits, per_row=per_row).numpy()
     assert found.dtype == kind
     assert np.array_equal(found, expected)
     assert (found[weights == 0] == 0).all()

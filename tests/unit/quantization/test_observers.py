@@ -62,3 +62,29 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
 def test_an_impossible_momentum_is_refused(momentum: float) -> None:
     with pytest.raises(ValueError, match="momentum"):
         MovingAverageObserver(momentum)
+
+
+def test_a_restored_observer_goes_on_with_the_same_bits() -> None:
+    whole, first, second = (MovingAverageObserver(0.9) for _ in range(3))
+    tensors = [torch.tensor([number / 3, -1 / (number + 1)]) for number in range(5)]
+    for tensor in tensors:
+        whole.observe(tensor)
+    for tensor in tensors[:2]:
+        first.observe(tensor)
+    second.restore(first.state())
+    assert second.count == 2
+    for tensor in tensors[2:]:
+        second.observe(tensor)
+    assert second.range() == whole.range()
+    assert torch.equal(second.state(), whole.state())
+
+
+def test_a_state_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        MovingAverageObserver().restore(torch.zeros(3))
+
+
+def test_a_range_in_wide_mode_is_symmetric() -> None:
+    found = ActivationRange(-3.2767, 1.0).parameters(16)
+    assert (found.zero_point, found.minimum, found.maximum) == (0, -32768, 32767)
+    assert found.scale == pytest.approx(1e-4)

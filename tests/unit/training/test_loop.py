@@ -170,7 +170,7 @@ def test_augmentation_acts_from_its_start_until_its_end(manifest: Path, tmp_path
             sessions.append(Session.build(checked, tmp_path, progress, 0, 1))
     changed = []
     for step in range(30):
-        first, second = (session._batch(step)[0] for session in sessions)
+        first, second = (session.loader.load(step).frames for session in sessions)
         changed.append(first.shape != second.shape or not torch.equal(first, second))
     assert changed == [5 <= step < 15 for step in range(30)]
 

@@ -1,0 +1,205 @@
+"""The LSTM of ``lstm_function.py`` with the loop over time in native code.
+
+Axes: T time steps, B utterances, L lanes (B rounded up to 16), I inputs, H cells of one
+direction. Gate order i, f, g, o.
+
+Each of the two matrices of a direction is multiplied densely in bf16 or, where it has a
+``SparsePattern``, by its nonzeros only. The backward direction runs the loop the other way and
+keeps h and c at zero until an utterance's last frame; nothing is reversed in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsespeech.acoustic_model.sparse_product import (
+    MOST_LANES,
+    FloatArray,
+    SparsePattern,
+    from_lanes,
+    kernels_available,
+    lanes_of,
+    multiply,
+    to_lanes,
+    usable_pattern,
+)
+from sparsespeech.acoustic_model.step_rounding import StepRounding
+
+try:
+    from sparsespeech._native import training as native
+except ImportError:  # no compiler at installation: native_lstm_serves nothing
+    native = None
+
+# Below this number of utterances most lanes would be empty.
+_FEWEST_UTTERANCES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """Tensors of one direction: weight_ih [4H, I], weight_hh [4H, H], bias [4H], patterns."""
+
+    weight_ih: Tensor
+    weight_hh: Tensor
+    bias: Tensor
+    pattern_ih: SparsePattern | None
+    pattern_hh: SparsePattern | None
+
+
+def native_lstm_serves(
+    x: Tensor, directions: list[Direction], rounding: StepRounding | None = None
+) -> bool:
+    """Whether the native loop can and should do x [T, B, I].
+
+    Dense matrices need bf16 autocast and no rounding: the dense kernel knows no other product.
+    """
+    if x.device.type != "cpu" or not kernels_available():
+        return False
+    if not _FEWEST_UTTERANCES <= x.shape[1] <= MOST_LANES or directions[0].weight_hh.shape[1] % 2:
+        return False
+    sparse = all(
+        usable_pattern(pattern, x) is not None
+        for direction in directions
+        for pattern in (direction.pattern_ih, direction.pattern_hh)
+    )
+    return sparse or (rounding is None and torch.is_autocast_enabled("cpu"))
+
+
+def native_lstm(
+    x: Tensor,
+    lengths: Tensor,
+    directions: list[Direction],
+    rounding: StepRounding | None = None,
+) -> Tensor:
+    """float32[T, B, D * H] of x [T, B, I]; zero beyond ``lengths`` (int64[B]).
+
+    Products are in bf16 under autocast, but never with ``rounding``, whose grids bf16 cannot hold.
+    """
+    tensors = [t for d in directions for t in (d.weight_ih, d.weight_hh, d.bias)]
+    patterns = [
+        (usable_pattern(d.pattern_ih, x), usable_pattern(d.pattern_hh, x)) for d in directions
+    ]
+    bfloat16 = rounding is None and torch.is_autocast_enabled("cpu")
+    grids = rounding or StepRounding()
+    steps = (grids.gates or 0.0, grids.cell or 0.0, grids.hidden or 0.0)
+    function: Callable[..., Tensor] = _NativeLstm.apply
+    return function(x, lengths, (patterns, steps, bfloat16), *tensors)
+
+
+class _NativeLstm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lengths: Tensor, settings: Any, *tensors: Tensor) -> Tensor:
+        patterns, rounding, bfloat16 = settings
+        steps, batch, _ = x.shape
+        cells = tensors[1].shape[1]
+        padded = np.zeros(lanes_of(batch), np.int32)
+        padded[:batch] = lengths.numpy()
+        dense = any(ih is None for ih, _ in patterns)
+        ctx.x = x.detach().to(torch.bfloat16) if dense else None
+        ctx.lanes = to_lanes(x) if any(ih is not None for ih, _ in patterns) else None
+        ctx.lengths, ctx.patterns, ctx.bfloat16 = padded, patterns, bfloat16
+        ctx.rounding = rounding
+        ctx.batch, ctx.dtype = batch, x.dtype
+        ctx.save_for_backward(*tensors)
+        ctx.states = []
+        output = torch.empty(steps, batch, len(patterns) * cells)
+        for number, (pattern_ih, pattern_hh) in enumerate(patterns):
+            weight_ih, weight_hh, bias = tensors[3 * number : 3 * number + 3]
+            if pattern_ih is None:
+                gates = to_lanes(torch.matmul(ctx.x, weight_ih.detach().to(torch.bfloat16).T))
+            else:
+                matrix = pattern_ih.matrix(pattern_ih.values(weight_ih))
+                gates = multiply(matrix, ctx.lanes, bfloat16=bfloat16)
+            cell = np.empty((steps, cells, len(padded)), np.float32)
+            hidden = np.empty_like(cell)
+            native.lstm_forward(
+                padded,
+                number == 1,
+                _recurrent(weight_hh, pattern_hh),
+                bias.detach().float().numpy(),
+                rounding,
+                bfloat16,
+                gates,
+                cell,
+                hidden,
+            )
+            native.from_lanes(hidden, number * cells, output.numpy())
+            ctx.states.append((gates, cell, hidden))
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        tensors = ctx.saved_tensors
+        grad_x, results = None, []
+        cells = tensors[1].shape[1]
+        for number, (pattern_ih, pattern_hh) in enumerate(ctx.patterns):
+            weight_ih, weight_hh, _ = tensors[3 * number : 3 * number + 3]
+            gates, cell, hidden = ctx.states[number]
+            part = gradients[0][:, :, number * cells : (number + 1) * cells]
+            native.lstm_backward(
+                ctx.lengths,
+                number == 1,
+                _recurrent(weight_hh, pattern_hh, transposed=True),
+                ctx.rounding,
+                ctx.bfloat16,
+                to_lanes(part),
+                cell,
+                gates,
+            )
+            # From here on `gates` holds the gradients of the gates.
+            later, earlier = (gates[:-1], hidden[1:]) if number else (gates[1:], hidden[:-1])
+            flat = None
+            if pattern_ih is None or pattern_hh is None:
+                flat = _bfloat16_from_lanes(gates, ctx.batch)  # [T, B, 4H]
+            if pattern_hh is None:
+                assert flat is not None
+                after = flat[:-1] if number else flat[1:]
+                grad_hh = _outer(after, _bfloat16_from_lanes(earlier, ctx.batch))
+            else:
+                grad_hh = pattern_hh.gradient(later, earlier, bfloat16=ctx.bfloat16)
+            if pattern_ih is None:
+                assert flat is not None
+                grad_ih = _outer(flat, ctx.x)
+            else:
+                grad_ih = pattern_ih.gradient(gates, ctx.lanes, bfloat16=ctx.bfloat16)
+            if ctx.needs_input_grad[0]:
+                share = _grad_input(ctx, weight_ih, pattern_ih, gates, flat)
+                grad_x = share if grad_x is None else grad_x.add_(share)
+            grad_bias = torch.from_numpy(gates).sum(dim=(0, 2))
+            results += [grad_ih, grad_hh, grad_bias]
+        ctx.states.clear()
+        return grad_x if grad_x is None else grad_x.to(ctx.dtype), None, None, *results
+
+
+def _recurrent(weight: Tensor, pattern: SparsePattern | None, *, transposed: bool = False) -> Any:
+    if pattern is not None:
+        values = pattern.values(weight)
+        return pattern.transposed(values) if transposed else pattern.matrix(values)
+    matrix = weight.detach().T if transposed else weight.detach()
+    return matrix.to(torch.bfloat16).contiguous().view(torch.int16).numpy()
+
+
+def _bfloat16_from_lanes(x: FloatArray, batch: int) -> Tensor:
+    out = torch.empty(x.shape[0], batch, x.shape[1], dtype=torch.bfloat16)
+    native.bf16_from_lanes(x, out.view(torch.int16).numpy())
+    return out
+
+
+def _outer(gradient: Tensor, x: Tensor) -> Tensor:
+    """float32[O, I]: sum over steps and utterances of gradient [T, B, O] times x [T, B, I]."""
+    return torch.matmul(gradient.flatten(0, 1).T, x.flatten(0, 1)).float()
+
+
+def _grad_input(
+    ctx: Any, weight: Tensor, pattern: SparsePattern | None, gates: FloatArray, flat: Tensor | None
+) -> Tensor:
+    if pattern is None:
+        assert flat is not None
+        return torch.matmul(flat, weight.detach().to(torch.bfloat16)).float()
+    transposed = pattern.transposed(pattern.values(weight))
+    return from_lanes(multiply(transposed, gates, bfloat16=ctx.bfloat16), ctx.batch)

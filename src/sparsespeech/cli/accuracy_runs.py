@@ -1,0 +1,233 @@
+"""How ``bench accuracy`` quantizes checkpoints and lets them recognise a test set.
+
+Integer models and hypotheses are kept in a work folder under the SHA-256 of what they come from,
+so the same benchmark again decodes nothing, and a stopped one goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from sparsespeech import __version__
+from sparsespeech.benchmarks.accuracy import FLOAT, INT8, Recognised, Request
+from sparsespeech.benchmarks.hypothesis_cache import HypothesisCache, file_digest
+from sparsespeech.cli.evaluation_batch import DecoderSettings, ExecutorSettings, recognise_all
+from sparsespeech.corpora.manifest import Utterance, read_manifest
+from sparsespeech.errors import BenchmarkError
+from sparsespeech.evaluation.word_error_rate import count_errors
+
+if TYPE_CHECKING:
+    from sparsespeech.training.checkpoint import Checkpoint
+
+_CALIBRATION_UTTERANCES, _CALIBRATION_SEED = 100, 0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What tables show of a model's weight matrices."""
+
+    path: Path  # of the checkpoint, or of the integer model
+    parameters: int
+    nonzeros: int
+    sparsity: float
+    bytes_stored: int | None
+
+
+class CheckpointRuns:
+    """Answers requests of the benchmark for checkpoints of training."""
+
+    def __init__(
+        self,
+        work: Path,
+        executor: ExecutorSettings,
+        beam: DecoderSettings,
+        *,
+        calibration: Path | None,
+        limit: int | None,
+        jobs: int,
+    ) -> None:
+        """``beam`` decodes with a language model, its path filled in by the request.
+
+        ``calibration`` replaces the manifest that a checkpoint's recipe was trained on; ``limit``
+        takes the first utterances only.
+        """
+        self._models = work / "models"
+        self._cache = HypothesisCache(work / "hypotheses")
+        self._executor, self._beam = executor, beam
+        self._calibration, self._limit, self._jobs = calibration, limit, jobs
+        self._console = Console(stderr=True)
+        self._digests: dict[Path, str] = {}
+
+    def recognise(self, request: Request) -> Recognised:
+        """Errors of one model on one test set, decoded at most once.
+
+        Raises BenchmarkError, CheckpointError, ManifestError, ConversionError, AudioError and
+        the errors of the executor and the language model.
+        """
+        from sparsespeech.training.checkpoint import load_checkpoint
+        from sparsespeech.training.checkpoint_digest import checkpoint_digest
+
+        checkpoint = load_checkpoint(request.run.checkpoint)
+        digest = checkpoint_digest(checkpoint)
+        if request.arithmetic == INT8:
+            weights = self._integer_model(checkpoint, digest, request.run.label)
+        else:
+            weights = _float_weights(checkpoint)
+        utterances = read_manifest(request.test.manifest, split=request.test.split)[: self._limit]
+        key = {
+            "checkpoint": digest,
+            "model": self._digest(weights.path) if request.arithmetic == INT8 else FLOAT,
+            "manifest": self._digest(request.test.manifest),
+            "split": request.test.split,
+            "utterances": len(utterances),
+            "decoder": self._describe_decoder(request),
+        }
+        texts = self._cache.find(key)
+        kept = texts is not None
+        if texts is None:
+            texts = self._decode(request, weights.path, utterances)
+            self._cache.keep(key, texts)
+        return Recognised(
+            tuple(
+                count_errors(utterance.text, text)
+                for utterance, text in zip(utterances, texts, strict=True)
+            ),
+            tuple(utterance.speaker for utterance in utterances),
+            digest,
+            weights.parameters,
+            weights.nonzeros,
+            weights.sparsity,
+            weights.bytes_stored,
+            kept,
+        )
+
+    def _decode(self, request: Request, model: Path, utterances: list[Utterance]) -> list[str]:
+        settings = DecoderSettings("greedy", 1, None, 0.0, 0.0)
+        if request.with_lm:
+            beam = self._beam
+            settings = DecoderSettings(
+                "beam", beam.beam_width, request.test.lm, beam.alpha, beam.beta
+            )
+        recordings = [utterance.audio_filepath for utterance in utterances]
+        found = recognise_all(str(model), self._executor, settings, recordings, self._jobs)
+        decoder = ", language model" if request.with_lm else ""
+        what = f"{request.test.manifest.stem}: {request.run.label}, {request.arithmetic}{decoder}"
+        return list(self._track((recognition.text for recognition in found), what, len(recordings)))
+
+    def _integer_model(self, checkpoint: Checkpoint, digest: str, label: str) -> Weights:
+        """The int8 model of ``checkpoint``, calibrated as its recipe says; made at most once."""
+        from sparsespeech.model_file.reader import read_model
+        from sparsespeech.model_file.statistics import model_statistics
+        from sparsespeech.model_file.writer import write_model
+        from sparsespeech.quantization.calibrate import trained_calibration
+
+        manifest, split = self._calibration_set(checkpoint)
+        settings = checkpoint.facts["recipe"].get("quantization", {})
+        trained = trained_calibration(checkpoint) is not None
+        key = {
+            "checkpoint": digest,
+            "calibration": None if trained else [self._digest(manifest), split],
+            "settings": settings,
+            "version": __version__,
+        }
+        name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+        path = self._models / f"{name}.safetensors"
+        if not path.is_file():
+            utterances = [] if trained else read_manifest(manifest, split=split)
+            model = self._quantize(checkpoint, utterances, settings, label)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_model(model, path)
+        statistics = model_statistics(read_model(path))
+        return Weights(
+            path,
+            statistics.parameters,
+            statistics.nonzeros,
+            statistics.sparsity,
+            path.stat().st_size,
+        )
+
+    def _quantize(
+        self,
+        checkpoint: Checkpoint,
+        utterances: list[Utterance],
+        settings: dict[str, Any],
+        label: str,
+    ) -> Any:
+        from sparsespeech.quantization.calibrate import (
+            calibrate,
+            choose_utterances,
+            normalised_frames,
+            trained_calibration,
+        )
+        from sparsespeech.quantization.convert import convert
+        from sparsespeech.quantization.precision import Precision
+        from sparsespeech.training.float_recogniser import build_model
+
+        count = int(settings.get("calibration_utterances", _CALIBRATION_UTTERANCES))
+        calibration = trained_calibration(checkpoint)
+        if calibration is None:
+            chosen = choose_utterances(utterances, count, _CALIBRATION_SEED)
+            frames = (normalised_frames(utterance, checkpoint) for utterance in chosen)
+            what = f"calibrating {label}"
+            calibration = calibrate(build_model(checkpoint), self._track(frames, what, len(chosen)))
+        precision = Precision(per_row=bool(settings.get("per_row", False)))
+        return convert(checkpoint, calibration, precision).model
+
+    def _calibration_set(self, checkpoint: Checkpoint) -> tuple[Path, str | None]:
+        """Training speech: the plan's, or the first manifest that the recipe trains on."""
+        from sparsespeech.training.recipe import expand_path
+
+        if self._calibration is not None:
+            return self._calibration, None
+        try:
+            source = checkpoint.facts["recipe"]["data"]["train"][0]
+            return expand_path(str(source["manifest"])), source.get("split")
+        except (KeyError, TypeError, IndexError):
+            raise BenchmarkError(
+                f"{checkpoint.path}: its recipe names no training manifest to calibrate on; "
+                f"give calibration in the plan"
+            ) from None
+
+    def _describe_decoder(self, request: Request) -> dict[str, Any]:
+        if not request.with_lm or request.test.lm is None:
+            return {"decoder": "greedy"}
+        return {
+            "decoder": "beam",
+            "beam": self._beam.beam_width,
+            "alpha": self._beam.alpha,
+            "beta": self._beam.beta,
+            "lm": self._digest(request.test.lm),
+        }
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = file_digest(path)
+        return self._digests[path]
+
+    def _track(self, items: Iterator[Any], what: str, count: int) -> Iterator[Any]:
+        """The same items, with a bar on stderr if that is a terminal, else one line."""
+        if not self._console.is_terminal:
+            self._console.print(f"{what} ...", markup=False, highlight=False)
+            yield from items
+            return
+        with Progress(console=self._console, transient=True) as bar:
+            task = bar.add_task(what, total=count)
+            for item in items:
+                yield item
+                bar.advance(task)
+
+
+def _float_weights(checkpoint: Checkpoint) -> Weights:
+    matrices = [tensor for tensor in checkpoint.weights.values() if tensor.ndim == 2]
+    nonzeros = sum(int(matrix.count_nonzero()) for matrix in matrices)
+    size = sum(matrix.numel() for matrix in matrices)
+    parameters = sum(tensor.numel() for tensor in checkpoint.weights.values())
+    return Weights(checkpoint.path, parameters, nonzeros, 1.0 - nonzeros / size, None)

@@ -1,0 +1,199 @@
+"""``sparsespeech compress MODEL``: few shared weights, and a Huffman-coded model file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from sparsespeech.cli.ladder_table import ladder_table, table_of_figures
+from sparsespeech.errors import CheckpointError, ModelFileError
+from sparsespeech.model_file.lookup import SUFFIX, resolve_model
+from sparsespeech.model_file.model import IntegerModel
+from sparsespeech.quantization.codebook import LARGEST_CODEBOOK, SMALLEST_CODEBOOK
+
+if TYPE_CHECKING:
+    from sparsespeech.quantization.codebook_checkpoint import SharedFloatMatrix
+    from sparsespeech.quantization.codebook_model import SharedMatrix
+
+_FILE_WIDTH = 120  # characters, where the output is no terminal
+
+
+class Initial(StrEnum):
+    """Where the search for the shared values starts; see ``quantization/codebook.py``."""
+
+    optimal = "optimal"
+    linear = "linear"
+
+
+def run(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Model file or bundled name; or a run folder or checkpoint of 'train'."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Model file to write, NAME.safetensors; or a new run folder.")
+    ],
+    codebook: Annotated[
+        int | None,
+        typer.Option(
+            min=SMALLEST_CODEBOOK,
+            max=LARGEST_CODEBOOK,
+            help="Values that the weights of a matrix share, as 16, 32 or 64; default: all kept.",
+        ),
+    ] = None,
+    huffman: Annotated[
+        bool | None,
+        typer.Option(
+            "--huffman/--no-huffman",
+            help="Huffman-code the model file; default: yes. Decoded when it is loaded.",
+            show_default=False,
+        ),
+    ] = None,
+    initialisation: Annotated[
+        Initial, typer.Option(help="Start of the clustering: the best cuts, or evenly spaced.")
+    ] = Initial.optimal,
+    retrain_steps: Annotated[
+        int, typer.Option(min=0, help="Steps to retrain the shared values; checkpoints only.")
+    ] = 0,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Of the retraining; default: a tenth of the recipe's peak."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as one JSON object.")
+    ] = False,
+) -> None:
+    """Write a smaller model: few shared weights in each matrix, Huffman codes, or both.
+
+    An integer model file gives a model file; every command reads it as any other, to the same
+    bits. A training checkpoint gives a run folder with shared float weights for 'quantize', whose
+    result is then Huffman-coded by a second 'compress'.
+    """
+    source = Path(model)
+    if (source / "state.json").is_file() or (source / "checkpoints").is_dir():
+        if codebook is None or huffman is not None:
+            raise CheckpointError(
+                f"{source}: a checkpoint needs --codebook and is not Huffman-coded; 'sparsespeech "
+                "quantize' the result, then 'sparsespeech compress' the model file"
+            )
+        figures, table = _compress_checkpoint(
+            source, output, codebook, initialisation, retrain_steps, learning_rate
+        )
+        tables = [table]
+    else:
+        if retrain_steps or learning_rate is not None:
+            raise ModelFileError(
+                f"{source}: only checkpoints can be retrained; a model file holds no float weights"
+            )
+        figures, tables = _compress_model(
+            resolve_model(model), output, codebook, initialisation, huffman is not False
+        )
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    for table in tables:
+        console.print(table)
+    if figures.get("loss_first") is not None:
+        console.print(
+            f"loss {figures['loss_first']:.4f} over the first steps, {figures['loss_last']:.4f} "
+            "over the last (nats a character)"
+        )
+    console.print(f"written: {figures['output']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _compress_model(
+    path: Path, output: Path, codebook: int | None, initialisation: Initial, huffman: bool
+) -> tuple[dict[str, Any], list[Table]]:
+    from sparsespeech.model_file.ladder import byte_ladder
+    from sparsespeech.model_file.reader import read_model
+    from sparsespeech.model_file.writer import write_model
+    from sparsespeech.quantization.codebook_model import share_weights
+
+    if output.suffix != SUFFIX or not output.parent.is_dir():
+        raise ModelFileError(f"{output}: give a file NAME{SUFFIX} in a folder that exists")
+    model: IntegerModel = read_model(path)
+    before, tables = path.stat().st_size, []
+    figures: dict[str, Any] = {"model": str(path), "codebook": codebook}
+    if codebook is not None:
+        shared = share_weights(model, codebook, initialisation.value)
+        model = shared.model
+        figures["initialisation"] = initialisation.value
+        figures["matrices"] = [asdict(matrix) for matrix in shared.matrices]
+        tables.append(_matrix_table(shared.matrices))
+    model = replace(model, encoding="huffman" if huffman else "gap8")
+    write_model(model, output)
+    ladder = byte_ladder(model)
+    figures |= {
+        "output": str(output),
+        "bytes_before": before,
+        "bytes_stored": output.stat().st_size,
+        "ladder": ladder.to_json(),
+    }
+    return figures, [*tables, ladder_table(ladder)]
+
+
+def _compress_checkpoint(
+    path: Path,
+    output: Path,
+    codebook: int,
+    initialisation: Initial,
+    retrain_steps: int,
+    learning_rate: float | None,
+) -> tuple[dict[str, Any], Table]:
+    from sparsespeech.quantization.codebook_checkpoint import (
+        default_learning_rate,
+        share_checkpoint,
+    )
+    from sparsespeech.quantization.codebook_retraining import Retraining
+    from sparsespeech.training.checkpoint import load_checkpoint
+
+    if output.suffix == SUFFIX:
+        raise CheckpointError(f"{output}: the result of a checkpoint is a run folder, not a file")
+    checkpoint = load_checkpoint(path)
+    retraining = None
+    if retrain_steps:
+        rate = default_learning_rate(checkpoint) if learning_rate is None else learning_rate
+        retraining = Retraining(retrain_steps, rate)
+    with Progress(console=Console(stderr=True)) as progress:
+        shared = share_checkpoint(
+            checkpoint,
+            output,
+            codebook,
+            initialisation=initialisation.value,
+            retraining=retraining,
+            progress=progress,
+        )
+    first, last = shared.losses or (None, None)
+    figures = {
+        "checkpoint": str(checkpoint.path),
+        "output": str(shared.path),
+        "codebook": codebook,
+        "initialisation": initialisation.value,
+        "retraining": asdict(retraining) if retraining else None,
+        "loss_first": first,
+        "loss_last": last,
+        "matrices": [asdict(matrix) for matrix in shared.matrices],
+    }
+    return figures, _matrix_table(shared.matrices)
+
+
+def _matrix_table(matrices: Sequence[SharedMatrix | SharedFloatMatrix]) -> Table:
+    table = table_of_figures("matrix", "nonzeros", "values", "signal to change")
+    for matrix in matrices:
+        ratio = "-" if matrix.sqnr_db is None else f"{matrix.sqnr_db:.1f} dB"
+        table.add_row(matrix.name, f"{matrix.nonzeros:,}", str(matrix.values), ratio)
+    return table

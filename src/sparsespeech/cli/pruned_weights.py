@@ -1,0 +1,81 @@
+"""What ``prune`` left of each matrix: figures, and a table of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+_FILE_WIDTH = 120  # characters, where the output is no terminal
+
+
+def report_pruned(run: Path, *, as_json: bool) -> None:
+    """Print what the newest checkpoint of ``run`` holds."""
+    figures = _figures(run)
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    console.print(_table(figures["matrices"]))
+    heard = figures["development_wer"]
+    lines = [
+        f"{figures['nonzeros']:,} weights left, {figures['sparsity']:.2%} of all matrices pruned",
+        *([] if heard is None else [f"development set: {heard:.1f} % word error rate"]),
+        f"checkpoint: {figures['checkpoint']}",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _figures(run: Path) -> dict[str, Any]:
+    """Nonzeros by matrix and together, and the last word error rate in the log, in per cent."""
+    from sparsespeech.training.checkpoint import load_checkpoint
+    from sparsespeech.training.run_log import read_log
+
+    pruned = load_checkpoint(run)
+    matrices: list[dict[str, Any]] = []
+    for name, weight in pruned.weights.items():
+        if weight.ndim == 2:
+            rows, columns = weight.shape
+            nonzeros = int(weight.count_nonzero())
+            matrices.append(
+                {
+                    "matrix": name,
+                    "rows": rows,
+                    "columns": columns,
+                    "nonzeros": nonzeros,
+                    "sparsity": 1.0 - nonzeros / (rows * columns),
+                }
+            )
+    entries = sum(row["rows"] * row["columns"] for row in matrices)
+    left = sum(row["nonzeros"] for row in matrices)
+    log = run / "log.jsonl"
+    entered = read_log(log) if log.is_file() else []
+    rates = [entry["development_wer"] for entry in entered if "development_wer" in entry]
+    return {
+        "checkpoint": str(pruned.path),
+        "step": pruned.step,
+        "parameters": sum(weight.numel() for weight in pruned.weights.values()),
+        "nonzeros": left,
+        "sparsity": 1.0 - left / entries,
+        "development_wer": rates[-1] if rates else None,
+        "matrices": matrices,
+    }
+
+
+def _table(matrices: list[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("matrix", overflow="fold")
+    for heading in ("shape", "nonzeros", "sparsity"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in matrices:
+        shape = f"{row['rows']}×{row['columns']}"
+        table.add_row(row["matrix"], shape, f"{row['nonzeros']:,}", f"{row['sparsity']:.2%}")
+    return table

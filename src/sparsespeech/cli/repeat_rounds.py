@@ -1,0 +1,52 @@
+"""``sparsespeech train`` with a recipe that has the section ``repeat_until``: its rounds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sparsespeech.errors import CheckpointError, RecipeError
+
+if TYPE_CHECKING:
+    from sparsespeech.training.recipe import Recipe
+
+
+def run_rounds(recipe: Recipe, output: Path, *, resume: bool, threads: int | None) -> None:
+    """Run the loop of ``recipe`` in the folder ``output`` and print its rounds.
+
+    Raises CheckpointError where a loop is there already and ``resume`` is not given, RecipeError
+    under ``torchrun``.
+    """
+    from sparsespeech.pruning.repeat_until import repeat_until
+    from sparsespeech.training.recipe import expand_path
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RecipeError("repeat_until: the rounds run in one process; start it without torchrun")
+    if (output / "rounds.json").is_file() and not resume:
+        raise CheckpointError(
+            f"{output}: holds a loop already; use --resume to go on or another --output"
+        )
+    loop = repeat_until(recipe, output, threads=threads)
+    console = Console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("round", "target", "sparsity", "development WER", "kept"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("before", "", "", f"{loop.wer_before:.2f} %", "")
+    for done in loop.rounds:
+        kept = "yes" if done.kept else "no"
+        table.add_row(
+            str(done.number),
+            f"{done.target:.2%}",
+            f"{done.sparsity:.2%}",
+            f"{done.wer:.2f} %",
+            kept,
+        )
+    console.print(table)
+    initial = expand_path(recipe.model.initial or "")
+    for line in (f"ended: {loop.ended}", f"checkpoint: {loop.result(initial)}"):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,239 @@
+"""S4's loop: scan the sensitivity, prune a little, fine-tune, until too many words are wrong.
+
+Each round scans the network of the round before, takes the sparsities that the scan suggests for
+the round's total, and trains by the recipe with weights pruned so far held at zero. A round that
+ends within the stated loss of word error rate is kept and the next one starts from it; the first
+that does not ends the loop.
+
+A loop that was stopped goes on to the same end: finished rounds are read from ``rounds.json``, a
+scan and a training run that were cut short go on by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from sparsespeech import atomic_file
+from sparsespeech.corpora.manifest import read_manifest
+from sparsespeech.errors import CheckpointError, RecipeError
+from sparsespeech.pruning.allocation import Limits, allocate, resolve_limits
+from sparsespeech.pruning.repeat_settings import RepeatUntil
+from sparsespeech.pruning.scan_sample import choose_sample
+from sparsespeech.pruning.sensitivity import scan_checkpoint
+from sparsespeech.pruning.sensitivity_file import write_scan
+from sparsespeech.pruning.settings import MatrixSettings, Pruning
+from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
+from sparsespeech.training.checkpoint_digest import checkpoint_digest
+from sparsespeech.training.checkpoint_figures import development_wer
+from sparsespeech.training.loop import train
+from sparsespeech.training.recipe import Recipe, expand_path, parse_recipe
+from sparsespeech.training.run_identity import first_difference
+from sparsespeech.training.run_log import training_progress
+
+_SCAN_SEED = 0
+
+
+@dataclass(frozen=True)
+class Round:
+    """One finished round: what it aimed at, what it reached, and whether it was kept.
+
+    Sparsities are shares of zeros over all weight matrices, ``wer`` is per cent.
+    """
+
+    number: int
+    target: float
+    sparsity: float
+    wer: float
+    checkpoint: str
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Loop:
+    """All rounds so far; ``ended`` says why there are no more, empty while there may be."""
+
+    wer_before: float
+    rounds: tuple[Round, ...]
+    ended: str = ""
+
+    def result(self, initial: Path) -> Path:
+        """The sparsest checkpoint that was kept, ``initial`` where none was."""
+        kept = [done.checkpoint for done in self.rounds if done.kept]
+        return Path(kept[-1]) if kept else initial
+
+
+def repeat_until(recipe: Recipe, output: Path, *, threads: int | None = None) -> Loop:
+    """Run the recipe's ``repeat_until`` in the folder ``output``, from ``model.initial`` on.
+
+    Raises RecipeError for a recipe without those, CheckpointError where ``output`` holds the loop
+    of another recipe or checkpoint, and what scan and training raise.
+    """
+    settings, pruning, initial = _required(recipe)
+    dense = load_checkpoint(initial)
+    facts = {"recipe": _identity(recipe), "initial_sha256": checkpoint_digest(dense)}
+    loop = _read(output, facts)
+    if loop is None:
+        with training_progress(True) as progress:
+            loop = Loop(development_wer(dense, recipe, output / "features", progress), ())
+        _write(output, facts, loop)
+    while not loop.ended:
+        number = len(loop.rounds) + 1
+        done = _run_round(recipe, number, loop, loop.result(initial), output, threads)
+        loop = Loop(loop.wer_before, (*loop.rounds, done), _reason(done, settings, pruning, loop))
+        _write(output, facts, loop)
+    return loop
+
+
+def _run_round(
+    recipe: Recipe, number: int, loop: Loop, start: Path, output: Path, threads: int | None
+) -> Round:
+    """Scan ``start``, prune and train; nothing that is finished is done again."""
+    settings, pruning, _ = _required(recipe)
+    folder = output / f"round-{number:02d}"
+    source = load_checkpoint(start)
+    target = settings.target(number, pruning.final_sparsity)
+    file = folder / "sensitivity.json"
+    with training_progress(True) as progress:
+        _suggest(source, recipe, target, file, progress)
+    before = _sparsity(source)
+    changes: dict[str, Any] = {
+        "name": f"{recipe.name}-round-{number:02d}",
+        "repeat_until": None,
+        "model": {**recipe.model.model_dump(mode="json"), "initial": str(start)},
+        "pruning": {
+            **pruning.model_dump(mode="json"),
+            "from_sensitivity": str(file),
+            "exceptions": _patterns(pruning),
+            "final_sparsity": target,
+            "initial_sparsity": min(before, target),
+            "keep_zeros": True,
+        },
+    }
+    values = {**recipe.model_dump(mode="json"), **changes}
+    _share_features(folder, output / "features")
+    trained = train(parse_recipe(values, str(folder)), folder, resume=True, threads=threads)
+    checkpoint = load_checkpoint(trained)
+    with training_progress(True) as progress:
+        wer = development_wer(checkpoint, recipe, output / "features", progress)
+    kept = wer <= loop.wer_before + settings.wer_loss
+    return Round(number, target, _sparsity(checkpoint), wer, str(trained), kept)
+
+
+def _suggest(
+    source: Checkpoint, recipe: Recipe, target: float, file: Path, progress: Progress
+) -> None:
+    """Scan ``source`` on the development set and write the suggestion for ``target``."""
+    settings, pruning, _ = _required(recipe)
+    development = recipe.data.development
+    utterances = read_manifest(expand_path(development.manifest), split=development.split)
+    sample = choose_sample(
+        source, utterances, count=settings.utterances, seed=_SCAN_SEED, progress=progress
+    )
+    scan = scan_checkpoint(source, sample, settings.sparsities, file, progress)
+    names = [matrix.name for matrix in scan.matrices]
+    limits = resolve_limits(
+        names, Limits(0.0, settings.sparsities[-1]), _limits(pruning, settings.sparsities[-1])
+    )
+    scan.suggested = allocate(scan.curves(), scan.loss_dense, target, limits)
+    write_scan(file, scan)
+
+
+def _limits(pruning: Pruning, largest: float) -> dict[str, Limits]:
+    """Exceptions of the recipe as the largest sparsities of the matrices they match."""
+    limits = {}
+    for expression, change in pruning.exceptions.items():
+        settings = change if isinstance(change, MatrixSettings) else MatrixSettings(sparsity=change)
+        if settings.sparsity is not None:
+            limits[expression] = Limits(0.0, min(settings.sparsity, largest))
+    return limits
+
+
+def _patterns(pruning: Pruning) -> dict[str, Any]:
+    """Exceptions without their sparsities, for which the suggestion stands."""
+    changes = {
+        expression: {**change.model_dump(mode="json"), "sparsity": None}
+        for expression, change in pruning.exceptions.items()
+        if isinstance(change, MatrixSettings)
+    }
+    return {name: change for name, change in changes.items() if any(change.values())}
+
+
+def _reason(done: Round, settings: RepeatUntil, pruning: Pruning, loop: Loop) -> str:
+    """Why ``done`` is the last round; empty where another one follows."""
+    if not done.kept:
+        return (
+            f"WER {done.wer:.2f} % is more than {settings.wer_loss:g} points above "
+            f"{loop.wer_before:.2f} %"
+        )
+    if done.target >= pruning.final_sparsity:
+        return f"final sparsity {pruning.final_sparsity:g} reached"
+    return f"{settings.rounds} rounds done" if done.number >= settings.rounds else ""
+
+
+def _required(recipe: Recipe) -> tuple[RepeatUntil, Pruning, Path]:
+    settings, pruning, initial = recipe.repeat_until, recipe.pruning, recipe.model.initial
+    if settings is None or pruning is None or initial is None:
+        raise RecipeError(
+            f"{recipe.name}: the loop needs the sections repeat_until and pruning, and "
+            f"model.initial, the dense checkpoint to start from"
+        )
+    return settings, pruning, expand_path(initial)
+
+
+def _sparsity(checkpoint: Checkpoint) -> float:
+    """Share of zeros over all weight matrices."""
+    matrices = [tensor for tensor in checkpoint.weights.values() if tensor.ndim == 2]
+    nonzeros = sum(int(matrix.count_nonzero()) for matrix in matrices)
+    return 1.0 - nonzeros / sum(matrix.numel() for matrix in matrices)
+
+
+def _share_features(folder: Path, features: Path) -> None:
+    """All rounds train on the same speech: let them find its features in one place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    features.mkdir(parents=True, exist_ok=True)
+    link = folder / "features"
+    if not link.exists():
+        link.symlink_to(Path("..") / features.name, target_is_directory=True)
+
+
+def _identity(recipe: Recipe) -> dict[str, Any]:
+    """What decides the loop's end; a resumed one may log differently and have another name."""
+    values = recipe.model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in ("name", "logging")}
+
+
+def _read(output: Path, facts: dict[str, Any]) -> Loop | None:
+    """The loop in ``output``; None where there is none."""
+    path = output / "rounds.json"
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        rounds = tuple(Round(**done) for done in values["rounds"])
+        loop = Loop(float(values["wer_before"]), rounds, str(values["ended"]))
+        was = values["facts"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: cannot read the rounds: {error}") from None
+    different = first_difference(was, facts)
+    if different:
+        raise CheckpointError(
+            f"{path}: belongs to another loop: {different}; go on with what it was started with, "
+            f"or choose another --output"
+        )
+    return loop
+
+
+def _write(output: Path, facts: dict[str, Any], loop: Loop) -> None:
+    content = {
+        "facts": facts,
+        "wer_before": loop.wer_before,
+        "rounds": [asdict(done) for done in loop.rounds],
+        "ended": loop.ended,
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    atomic_file.write_text(output / "rounds.json", json.dumps(content, indent=1) + "\n")

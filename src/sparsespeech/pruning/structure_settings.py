@@ -1,0 +1,93 @@
+"""The patterns that pruning can be held to, as the recipe writes them.
+
+The row cap is after the accelerator of the MAU paper, which takes 64 of 1,024 columns of a row
+in a step.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from sparsespeech.training.recipe_section import Count, RecipeSection
+
+
+class Unstructured(RecipeSection):
+    """Every weight is kept or pruned by itself."""
+
+    kind: Literal["unstructured"] = "unstructured"
+
+
+class BankBalanced(RecipeSection):
+    """Each row is cut into banks of ``bank`` columns that all keep equally many weights."""
+
+    kind: Literal["bank_balanced"]
+    bank: Annotated[int, Field(ge=2)] = 64
+
+
+class RowCap(RecipeSection):
+    """At most ``keep`` weights in each ``columns`` columns of a row; unstructured otherwise."""
+
+    kind: Literal["row_cap"]
+    keep: Count = 64
+    columns: Annotated[int, Field(ge=2)] = 1024
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RowCap:
+        if self.keep >= self.columns:
+            raise ValueError(f"keep {self.keep} must be below columns {self.columns}")
+        return self
+
+
+class NOfM(RecipeSection):
+    """At most ``n`` weights in each ``m`` consecutive columns of a row (2 of 4 on some GPUs)."""
+
+    kind: Literal["n_of_m"]
+    n: Count = 2
+    m: Annotated[int, Field(ge=2)] = 4
+
+    @model_validator(mode="after")
+    def _consistent(self) -> NOfM:
+        if self.n >= self.m:
+            raise ValueError(f"n {self.n} must be below m {self.m}")
+        return self
+
+
+class Block(RecipeSection):
+    """Blocks of ``rows`` by ``columns`` weights live or die as one, by their mean magnitude."""
+
+    kind: Literal["block"]
+    rows: Count = 4
+    columns: Count = 16
+
+
+Structure = Annotated[
+    Unstructured | BankBalanced | RowCap | NOfM | Block, Field(discriminator="kind")
+]
+
+# How an option of the command line writes each structure.
+_WRITTEN = {
+    "unstructured": r"unstructured",
+    "bank_balanced": r"bank:(?P<bank>\d+)",
+    "row_cap": r"row-cap:(?P<keep>\d+)/(?P<columns>\d+)",
+    "n_of_m": r"(?P<n>\d+):(?P<m>\d+)",
+    "block": r"block:(?P<rows>\d+)x(?P<columns>\d+)",
+}
+_ANY_STRUCTURE: TypeAdapter[Structure] = TypeAdapter(Structure)
+
+
+def parse_structure(text: str) -> Structure:
+    """The structure that ``text`` names: ``bank:64``, ``row-cap:64/1024``, ``2:4``, ``block:4x16``.
+
+    Raises ValueError for another text or impossible numbers.
+    """
+    for kind, form in _WRITTEN.items():
+        found = re.fullmatch(form, text)
+        if found:
+            return _ANY_STRUCTURE.validate_python({"kind": kind, **found.groupdict()})
+    raise ValueError(
+        f"{text!r} is no structure; expected unstructured, bank:64, row-cap:64/1024, 2:4 or "
+        f"block:4x16, the numbers as you like"
+    )

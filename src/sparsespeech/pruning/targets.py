@@ -1,0 +1,136 @@
+"""What each weight matrix is pruned to: final sparsity, pattern and scope by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sparsespeech.errors import RecipeError
+from sparsespeech.pruning.sensitivity_file import read_scan
+from sparsespeech.pruning.settings import DEFAULT_EXCEPTIONS, MatrixSettings, Pruning, Scope
+from sparsespeech.pruning.structure_settings import BankBalanced, Structure
+from sparsespeech.pruning.structures import least_sparsity
+
+
+@dataclass(frozen=True)
+class Target:
+    """The aim for one matrix; ``minimum`` and ``maximum`` bound a global selection."""
+
+    sparsity: float
+    structure: Structure
+    scope: Scope
+    minimum: float
+    maximum: float
+
+
+def resolve_targets(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) -> dict[str, Target]:
+    """The target of each matrix of ``shapes`` (rows, columns by name) that is pruned at all.
+
+    Raises RecipeError for an expression that matches no matrix, for a pattern that cannot hold
+    the wanted sparsity, and for a file of suggested sparsities that does not fit.
+    """
+    suggested = _read_suggested(settings.from_sensitivity, shapes)
+    targets = {
+        name: Target(
+            suggested.get(name, settings.final_sparsity),
+            settings.structure,
+            # A matrix with a suggestion of its own shares no threshold.
+            "layer" if name in suggested and settings.scope == "global" else settings.scope,
+            settings.minimum_sparsity,
+            settings.maximum_sparsity,
+        )
+        for name in _included(settings, shapes)
+    }
+    for expression, change in settings.exceptions.items():
+        by_default = DEFAULT_EXCEPTIONS.get(expression) == change
+        matched = _matches("exceptions", expression, shapes, required=not by_default)
+        for name in matched:
+            if name in targets and not (by_default and name in suggested):
+                targets[name] = _changed(targets[name], change)
+    return {
+        name: _feasible(name, target, shapes[name][1])
+        for name, target in targets.items()
+        if target.sparsity > 0
+    }
+
+
+def _included(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) -> list[str]:
+    if not settings.include:
+        return list(shapes)
+    chosen = {
+        name
+        for expression in settings.include
+        for name in _matches("include", expression, shapes, required=True)
+    }
+    return [name for name in shapes if name in chosen]
+
+
+def _matches(
+    key: str, expression: str, shapes: Mapping[str, tuple[int, int]], *, required: bool
+) -> list[str]:
+    """Names that ``expression`` matches; the default exceptions need not match any."""
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise RecipeError(
+            f"pruning.{key}: {expression!r} is not a regular expression: {error}"
+        ) from None
+    matched = [name for name in shapes if pattern.search(name)]
+    if required and not matched:
+        raise RecipeError(
+            f"pruning.{key}: {expression!r} matches no weight matrix; "
+            f"the matrices are {', '.join(shapes)}"
+        )
+    return matched
+
+
+def _changed(target: Target, change: float | MatrixSettings) -> Target:
+    if not isinstance(change, MatrixSettings):
+        change = MatrixSettings(sparsity=change)
+    given = {
+        key: getattr(change, key)
+        for key in ("sparsity", "structure", "scope", "minimum", "maximum")
+        if getattr(change, key) is not None
+    }
+    # A matrix with a sparsity of its own shares no threshold.
+    if "sparsity" in given and given.get("scope", target.scope) == "global":
+        given["scope"] = "layer"
+    return replace(target, **given)
+
+
+def _feasible(name: str, target: Target, columns: int) -> Target:
+    structure = target.structure
+    if isinstance(structure, BankBalanced):
+        width = min(structure.bank, columns)
+        if round(target.sparsity * width) >= width:
+            raise RecipeError(
+                f"pruning: sparsity {target.sparsity} leaves no weight in a bank of {width} "
+                f"columns of {name}; use a larger pruning.structure.bank or a lower sparsity"
+            )
+    return replace(target, sparsity=max(target.sparsity, least_sparsity(structure, columns)))
+
+
+def _read_suggested(path: str | None, shapes: Mapping[str, tuple[int, int]]) -> dict[str, float]:
+    """Sparsity by name from a ``sensitivity.json``; raises SensitivityError or RecipeError."""
+    if path is None:
+        return {}
+    suggested = read_scan(Path(path)).suggested
+    if suggested is None:
+        raise RecipeError(
+            f"pruning.from_sensitivity: {path} suggests no sparsities yet; let 'sparsespeech "
+            f"sensitivity' finish with a --target"
+        )
+    for name, value in suggested.matrices.items():
+        if name not in shapes:
+            raise RecipeError(
+                f"pruning.from_sensitivity: {path}: the network has no matrix {name!r}; "
+                f"its matrices are {', '.join(shapes)}"
+            )
+        if not 0.0 <= value < 1.0:
+            raise RecipeError(
+                f"pruning.from_sensitivity: {path}: sparsity of {name} is {value}; expected a "
+                f"number from 0 to below 1"
+            )
+    return suggested.matrices

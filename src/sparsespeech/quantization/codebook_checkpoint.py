@@ -1,0 +1,139 @@
+"""Shared weights in a float checkpoint: cluster each matrix, retrain if wanted, write a run folder.
+
+Axes: n nonzeros of one matrix, K values of its codebook.
+
+The result is a checkpoint like any other. Quantizing it with one scale a matrix gives a model file
+whose matrices hold at most K different integers (rule R1 maps equal weights to equal integers).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+from torch import Tensor
+
+from sparsespeech.acoustic_model.deepspeech import prunable_names
+from sparsespeech.errors import CheckpointError
+from sparsespeech.quantization.codebook import Codebook, Initialisation, build_codebook
+from sparsespeech.quantization.codebook_retraining import (
+    LEARNING_RATE_SHARE,
+    Retraining,
+    SharedWeights,
+    retrain,
+    training_batches,
+)
+from sparsespeech.training.checkpoint import (
+    Checkpoint,
+    list_checkpoints,
+    read_state,
+    save_checkpoint,
+)
+from sparsespeech.training.float_recogniser import build_model
+from sparsespeech.training.recipe import parse_recipe
+
+_REPORTED_LOSSES = 20  # first and last steps whose mean loss is reported
+_OWN_KEYS = ("format_version", "step", "sha256")  # of state.json, written anew
+
+
+@dataclass(frozen=True)
+class SharedFloatMatrix:
+    """What became of one float matrix; the ratio is that of its weights to their change."""
+
+    name: str
+    nonzeros: int
+    values: int
+    sqnr_db: float | None  # None where no weight changed
+
+
+@dataclass(frozen=True, eq=False)
+class SharedCheckpoint:
+    """The checkpoint written, and figures."""
+
+    path: Path
+    matrices: tuple[SharedFloatMatrix, ...]
+    losses: tuple[float, float] | None  # nats a character over the first and the last steps
+
+
+def default_learning_rate(checkpoint: Checkpoint) -> float:
+    """A tenth of the peak learning rate of the checkpoint's recipe."""
+    recipe = parse_recipe(checkpoint.facts["recipe"], str(checkpoint.path))
+    return LEARNING_RATE_SHARE * recipe.optimizer.learning_rate
+
+
+def share_checkpoint(
+    checkpoint: Checkpoint,
+    output: Path,
+    size: int,
+    *,
+    initialisation: Initialisation,
+    retraining: Retraining | None,
+    progress: Progress,
+) -> SharedCheckpoint:
+    """Write a run folder ``output`` whose weight matrices hold at most ``size`` values each.
+
+    Raises CheckpointError where ``output`` holds a run already or cannot be written, and what
+    reading the recipe's speech raises.
+    """
+    if list_checkpoints(output):
+        raise CheckpointError(f"{output}: holds checkpoints already; give another --output")
+    model = build_model(checkpoint)
+    names = [name for name in prunable_names(model) if bool(checkpoint.weights[name].any())]
+    codebooks = {
+        name: _codebook(checkpoint.weights[name], size, initialisation)
+        for name in progress.track(names, description="codebooks")
+    }
+    before = {name: checkpoint.weights[name].clone() for name in names}
+    losses: list[float] = []
+    if retraining is not None:
+        recipe = parse_recipe(checkpoint.facts["recipe"], str(checkpoint.path))
+        batches = training_batches(checkpoint, recipe, retraining.steps, progress)
+        losses = retrain(model, codebooks, batches, recipe, retraining, progress)
+    else:
+        SharedWeights(dict(model.named_parameters()), codebooks)  # writes the nearest values
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    facts: dict[str, Any] = {"values": size, "initialisation": initialisation}
+    if retraining is not None:
+        facts["retraining"] = asdict(retraining)
+    path = _save(checkpoint, output, weights, facts, retraining.steps if retraining else 0)
+    matrices = tuple(_facts(name, before[name], weights[name]) for name in names)
+    return SharedCheckpoint(path, matrices, _ends(losses))
+
+
+def _codebook(weights: Tensor, size: int, initialisation: Initialisation) -> Codebook:
+    values = weights.double().numpy()
+    return build_codebook(values[values != 0], size, initialisation)
+
+
+def _save(
+    source: Checkpoint, output: Path, weights: dict[str, Tensor], facts: dict[str, Any], steps: int
+) -> Path:
+    """Weights and average are the same; the optimizer's moments are those of no training."""
+    state = {key: value for key, value in read_state(source.path).items() if key not in _OWN_KEYS}
+    state["progress"] = {**state["progress"], "codebook": facts}
+    tensors = {f"weights.{name}": tensor for name, tensor in weights.items()}
+    # Copies: the file format refuses two names for one memory.
+    tensors |= {f"average.{name}": tensor.clone() for name, tensor in weights.items()}
+    return save_checkpoint(output, source.step + steps, tensors, {}, state, keep=1)
+
+
+def _facts(name: str, before: Tensor, after: Tensor) -> SharedFloatMatrix:
+    used = after[after != 0]
+    change = float(((after - before).double() ** 2).sum())
+    power = float((before.double() ** 2).sum())
+    return SharedFloatMatrix(
+        name,
+        used.numel(),
+        used.unique().numel(),
+        10 * float(np.log10(power / change)) if change else None,
+    )
+
+
+def _ends(losses: list[float]) -> tuple[float, float] | None:
+    if not losses:
+        return None
+    first, last = losses[:_REPORTED_LOSSES], losses[-_REPORTED_LOSSES:]
+    return sum(first) / len(first), sum(last) / len(last)

@@ -1,0 +1,97 @@
+"""What a run's log says: losses, word error rates, sparsity and changes of the masks.
+
+``log.jsonl`` has an object a line, as ``training/run_log.py`` writes it; here it is read without
+torch, so that a report can be made where nothing is trained.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsespeech.errors import CheckpointError
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Values of one key of the log over the steps, both float64[n]."""
+
+    steps: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return int(self.steps.size)
+
+
+@dataclass(frozen=True, eq=False)
+class RunCourse:
+    """What the pictures need of a run's log; a key that the log lacks is an empty series."""
+
+    loss: Series
+    development_loss: Series
+    development_wer: Series  # per cent
+    sparsity: Series  # 0 to 1
+    changed: Series  # mask entries that an update of the masks changed
+
+    @property
+    def ramp(self) -> tuple[float, float] | None:
+        """First and last step at which the sparsity grew; None for a run that does not prune."""
+        grew = np.flatnonzero(np.diff(self.sparsity.values) > 0)
+        if grew.size == 0:
+            return None
+        return float(self.sparsity.steps[grew[0]]), float(self.sparsity.steps[grew[-1] + 1])
+
+
+def read_course(run: Path) -> RunCourse:
+    """The course of the run in the folder ``run``; raises CheckpointError."""
+    rows = _read_rows(run / "log.jsonl")
+    updates = [
+        {"step": row["step"], **row["mask_update"]}
+        for row in rows
+        if isinstance(row.get("mask_update"), dict)
+    ]
+    sparsity = _series([*rows, *updates], "sparsity")
+    order = np.argsort(sparsity.steps, kind="stable")
+    return RunCourse(
+        _series(rows, "loss"),
+        _series(rows, "development_loss"),
+        _series(rows, "development_wer"),
+        Series(sparsity.steps[order], sparsity.values[order]),
+        _series(updates, "changed"),
+    )
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """Entries of the log; a last line that a kill or a full disk cut short is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        rows = [json.loads(line) for line in lines[:-1] if line]
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: cannot read the training log: {error}; give the folder of a run of "
+            f"'sparsespeech train'"
+        ) from None
+    if not all(isinstance(row, dict) and _is_number(row.get("step")) for row in rows):
+        raise CheckpointError(
+            f"{path}: every line must be an object with a number 'step'; "
+            f"give the folder of a run of 'sparsespeech train'"
+        )
+    return rows
+
+
+def _series(rows: Sequence[dict[str, Any]], key: str) -> Series:
+    found = [(row["step"], row[key]) for row in rows if _is_number(row.get(key))]
+    points = np.array(found, dtype=np.float64).reshape(-1, 2)
+    return Series(points[:, 0], points[:, 1])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,43 @@
+"""The layers of a run whose recipe says ``architecture: initial``: those of its first checkpoint.
+
+So a network of any graph is trained further, an imported one for example, whatever its widths.
+"""
+
+from __future__ import annotations
+
+from sparsespeech.errors import CheckpointError, RecipeError, SparseSpeechError
+from sparsespeech.features.mfcc import MfccConfig
+from sparsespeech.graph import Graph
+from sparsespeech.training.checkpoint import find_checkpoint, read_state
+from sparsespeech.training.recipe import Recipe, expand_path
+
+
+def initial_graph(recipe: Recipe) -> Graph:
+    """The graph of ``model.initial``.
+
+    Raises RecipeError where its features or symbols differ from the recipe's, CheckpointError
+    where it cannot be read.
+    """
+    if recipe.model.initial is None:
+        raise RecipeError(
+            "model.architecture: initial takes the layers of a checkpoint; name it as model.initial"
+        )
+    folder = find_checkpoint(expand_path(recipe.model.initial))
+    state = read_state(folder)
+    try:
+        graph = Graph.from_json(state["graph"])
+        features = MfccConfig.from_json(state["features"])
+        symbols = "".join(state["labels"])
+    except (KeyError, TypeError, SparseSpeechError) as error:
+        raise CheckpointError(f"{folder}: state.json is incomplete or wrong: {error}") from None
+    defaults = MfccConfig().to_json()
+    wanted = {key: value for key, value in features.to_json().items() if value != defaults[key]}
+    if recipe.feature_config() != features:
+        raise RecipeError(
+            f"model.features: {folder} was made for other features; write model.features: {wanted}"
+        )
+    if recipe.data.symbols != symbols:
+        raise RecipeError(
+            f"data.symbols: {recipe.data.symbols!r}, but {folder} writes {symbols!r}; write that"
+        )
+    return graph

@@ -1,0 +1,171 @@
+"""``sparsespeech import`` from the command line, and what the later commands make of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from sparsespeech.backend import backend_names, is_built, load_backend
+from sparsespeech.cli.main import main
+from sparsespeech.model_file.reader import read_model
+from tests.foreign_network import ForeignNetwork, describe
+from tests.tone_corpus import tiny_recipe, write_corpus
+
+FEATURES = {"context": 2}
+
+
+def write_foreign(folder: Path, stack: int = 1) -> tuple[Path, Path]:
+    """State dict and description of a network over 26 coefficients; clip 20."""
+    foreign = ForeignNetwork(widths=(12, 10), stack=stack, context=2, coefficients=26, clip=20.0)
+    torch.save(foreign.state_dict(), folder / "model.pt")
+    statistics = {"mean": 0.0, "deviation": 10.0}
+    described = describe(
+        folder / "describe.yaml", clip=20, features=FEATURES, normalisation=statistics
+    )
+    return folder / "model.pt", described
+
+
+def test_report_and_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, described = write_foreign(tmp_path, stack=2)
+    run = tmp_path / "run"
+    assert main(["import", str(model), "--describe", str(described), "--output", str(run)]) == 0
+    out, err = capsys.readouterr()
+    assert "layer4   rnn.l1    lstm" in " ".join(out.split(" "))
+    assert "both directions, 4 cells" in out
+    assert err.startswith("sparsespeech: warning: cell states saturate at +-16")
+    assert err.count("\n") == 1
+    assert out.strip().endswith(f"checkpoint: {run / 'checkpoints' / 'step-00000000'}")
+
+
+def test_json_with_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, described = write_foreign(tmp_path)
+    manifest = write_corpus(tmp_path / "corpus", 3)
+    arguments = ["--describe", str(described), "--output", str(tmp_path / "run")]
+    assert main(
+        ["import", str(model), *arguments, "--check", str(manifest), "--limit", "2", "--json"]
+    ) == 0  # fmt: skip
+    out, err = capsys.readouterr()
+    figures = json.loads(out)
+    parameters = sum(tensor.numel() for tensor in torch.load(model).values())
+    assert figures["parameters"] == parameters
+    assert sum(layer["parameters"] for layer in figures["layers"]) == parameters
+    assert [layer["source"] for layer in figures["layers"]] == [
+        "dense.0", "dense.1", "rnn.l0", "head",
+    ]  # fmt: skip
+    check = figures["check"]
+    assert check["frames"] * 4 * 2 == check["cells"] > 0
+    assert 0 < check["largest_cell"]["layer3"] < 16
+    assert check["cells_beyond_limit"] == check["argmax_changed"] == 0
+    assert err == ""
+
+
+def test_options_in_place_of_a_file(tmp_path: Path) -> None:
+    foreign = ForeignNetwork(context=9, coefficients=26)
+    torch.save({"epoch": 1, "net": foreign.state_dict()}, tmp_path / "m.ckpt")
+    options = "--clip 6 --blank first --normalisation none --layers dense.0,dense.1,rnn,head"
+    arguments = [str(tmp_path / "m.ckpt"), "--labels", " abcd", "--output", str(tmp_path / "run")]
+    assert main(["import", *arguments, *options.split(), "--key", "net"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--key", "x"], "no state dict under --key 'x'"),
+        (["--clip", "soft"], "clip"),
+        (["--layers", "a,b"], "must name each of dense.0, dense.1, rnn, head"),
+        (["--check", "nowhere.jsonl"], "nowhere.jsonl: cannot read the manifest"),
+        (["--describe", "nowhere.yaml"], "nowhere.yaml: cannot read"),
+        (["--limit", "0"], "--limit"),
+    ],
+    ids=str,
+)
+def test_failures_are_one_line_and_write_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], part: str
+) -> None:
+    model, described = write_foreign(tmp_path)
+    run = tmp_path / "run"
+    arguments = ["import", str(model), "--describe", str(described), "--output", str(run)]
+    assert main([*arguments, *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert part in err
+    assert not run.exists()
+
+
+def test_mozilla_graph_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", str(tmp_path / "x.pbmm"), "--output", str(tmp_path / "run")]) == 2
+    assert "x.pbmm: is an inference graph of Mozilla DeepSpeech" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stack", [1, 2])
+def test_imported_network_goes_through_every_later_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stack: int
+) -> None:
+    model, described = write_foreign(tmp_path, stack=stack)
+    manifest = str(write_corpus(tmp_path / "corpus", 6))
+    imported, trained = str(tmp_path / "imported"), str(tmp_path / "trained")
+    assert main(["import", str(model), "--describe", str(described), "--output", imported]) == 0
+    recipe = tiny_recipe(
+        Path(manifest),
+        model={"architecture": "initial", "initial": imported, "features": FEATURES},
+        pruning={"final_sparsity": 0.8, "start": 0.2, "end": 0.6, "updates": 5,
+                 "exceptions": {r"^layer1\.": 0.5, rf"^layer{3 + stack}\.": 0.0}},
+    )  # fmt: skip
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["train", str(tmp_path / "r.yaml"), "--output", trained, "--threads", "1"]) == 0
+    for name, run in (("dense", imported), ("sparse", trained)):
+        written = str(tmp_path / f"{name}.safetensors")
+        capsys.readouterr()
+        options = ["--manifest", manifest, "--output", written, "--json"]
+        assert main(["quantize", run, *options]) == 0
+        quantized = json.loads(capsys.readouterr().out)
+        assert quantized["logits_differing_from_reference"] == 0
+        assert (quantized["sparsity"] > 0.5) == (name == "sparse")
+        assert main(["evaluate", run, written, manifest, "--json"]) == 0
+        assert len(json.loads(capsys.readouterr().out)["models"]) == 2
+        windows = np.random.default_rng(0).integers(0, 256, (9, 5 * 26), np.uint8)
+        logits = [
+            load_backend(backend)(read_model(Path(written))).run(windows)
+            for backend in backend_names()
+            if is_built(backend)
+        ]
+        assert all(np.array_equal(logits[0], other) for other in logits)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "part"),
+    [
+        ("model", {"features": {"context": 1}}, "write model.features: {'context': 2}"),
+        ("model", {"initial": None}, "name it as model.initial"),
+        ("data", {"symbols": " abcde"}, "writes ' abcd'"),
+    ],
+    ids=str,
+)
+def test_recipe_that_does_not_fit_the_imported_network(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    section: str,
+    changes: dict[str, object],
+    part: str,
+) -> None:
+    model, described = write_foreign(tmp_path)
+    run = str(tmp_path / "imported")
+    assert main(["import", str(model), "--describe", str(described), "--output", run]) == 0
+    recipe = tiny_recipe(
+        write_corpus(tmp_path / "corpus", 2),
+        model={"architecture": "initial", "initial": run, "features": FEATURES},
+    )
+    values = recipe[section]
+    assert isinstance(values, dict)
+    values.update(changes)
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    capsys.readouterr()
+    assert main(["train", str(tmp_path / "r.yaml"), "--output", str(tmp_path / "trained")]) == 2
+    assert part in capsys.readouterr().err
