@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 import sparsespeech as ss
+from sparsespeech.backend import is_built
 from sparsespeech.errors import (
     AlphabetMismatchError,
     AudioError,
@@ -199,9 +200,33 @@ def test_clipped_samples_are_counted(recogniser: Recogniser) -> None:
     assert recogniser.transcribe(samples).clipped_samples == 3
 
 
-def test_wide_models_are_refused() -> None:
-    with pytest.raises(UnsupportedLayerError, match="16-bit activations"):
-        Recogniser(random_model(wide=True))
+@pytest.mark.skipif(not is_built("cpu"), reason="the native engine was not built")
+def test_wide_models_are_refused_by_the_cpu_engine_with_the_way_out() -> None:
+    with pytest.raises(UnsupportedLayerError, match="16-bit activations.*--backend reference"):
+        Recogniser(random_model(wide=True), backend="cpu")
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_wide_models_run_on_the_reference(bidirectional: bool) -> None:
+    model = random_model(wide=True, bidirectional=bidirectional)
+    recogniser = Recogniser(model, backend="reference")
+    samples = babble(0.5)
+    frames = (extract_mfcc(samples, recogniser.features) - model.input.mean) / model.input.deviation
+    integers = np.clip(np.floor(frames / model.input.scale + 0.5), -32768, 32767).astype(np.int16)
+    windows = context_windows(integers, recogniser.features.context, 0)
+    logits = ReferenceExecutor(model).run(windows)
+    nats = logits * model.layers[-1].scale.astype(np.float64)
+    expected = nats - np.log(np.exp(nats - nats.max(1, keepdims=True)).sum(1, keepdims=True))
+    expected -= nats.max(1, keepdims=True)
+    found = recogniser.log_probabilities(samples)
+    assert len(found) == 25
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    text = recogniser.transcribe(samples).text
+    if not bidirectional:
+        stream = recogniser.stream()
+        for start in range(0, len(samples), 1234):
+            stream.accept_waveform(samples[start : start + 1234])
+        assert stream.finish().text == text
 
 
 def test_unknown_backend() -> None:

@@ -126,10 +126,11 @@ def _warn(network: ImportedNetwork, seen: CellRange | None) -> None:
             f"may differ; see by how much with --check MANIFEST"
         )
     elif seen.saturates:
+        advice = ": fine-tune the network before you quantize it" if seen.changed else ""
         print_warning(
             f"{seen.beyond / seen.cells:.2%} of the cell states pass +-{CELL_LIMIT:g}, where they "
             f"saturate here; the likeliest label changes in {seen.changed} of {seen.frames} "
-            f"frames: fine-tune the network before you quantize it"
+            f"frames{advice}"
         )
 
 

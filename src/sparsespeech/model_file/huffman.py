@@ -200,7 +200,8 @@ def _decode_blocks(name: str, stream: CodedStream) -> NDArray[np.uint16]:
     windows = _windows(stream.bits)
     ends = np.cumsum(stream.blocks, dtype=np.int64)
     position = ends - stream.blocks
-    steps = min(BLOCK_SYMBOLS, int(stream.blocks.max()))
+    shortest = int(stream.lengths[stream.lengths > 0].min())
+    steps = min(BLOCK_SYMBOLS, int(stream.blocks.max()) // shortest)
     symbols = np.empty((steps, ends.size), dtype=np.uint16)
     last_block = np.empty(steps, dtype=np.int64)  # where its codes end
     for step in range(steps):
@@ -211,7 +212,7 @@ def _decode_blocks(name: str, stream: CodedStream) -> NDArray[np.uint16]:
         symbols[step] = entry >> _LENGTH_FIELD
         position += entry & (2**_LENGTH_FIELD - 1)
         last_block[step] = position[-1]
-    last_count = int(np.searchsorted(last_block, ends[-1])) + 1
+    last_count = int(np.searchsorted(last_block, ends[-1])) + 1  # past the end if it is not there
     if last_count > steps or last_block[last_count - 1] != ends[-1]:
         raise _not_codes(name, ends.size - 1)
     wrong = np.flatnonzero(position[:-1] != ends[:-1])

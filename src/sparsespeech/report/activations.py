@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sparsespeech.integer_arithmetic.fixed_point import (
+    LSTM_OUTPUT_SCALE,
+    LSTM_OUTPUT_ZERO_POINT,
+    WIDE_LSTM_OUTPUT_SCALE,
+)
 from sparsespeech.model_file.model import (
     ConvolutionLayer,
     IntegerModel,
@@ -19,7 +24,10 @@ from sparsespeech.model_file.model import (
 )
 from sparsespeech.report.html import Markup, table
 
-_LSTM_OUTPUT = {8: (1 / 127, 128), 16: (1 / 32768, 0)}  # scale and zero point (R2, R10)
+_LSTM_OUTPUT = {  # scale and zero point of R2 and R10
+    8: (LSTM_OUTPUT_SCALE, LSTM_OUTPUT_ZERO_POINT),
+    16: (WIDE_LSTM_OUTPUT_SCALE, 0),
+}
 _HEADINGS = ("values", "scale", "zero point", "stored", "range")
 _ENDS = {8: (0, 255), 16: (-32768, 32767)}
 

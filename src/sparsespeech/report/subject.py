@@ -47,7 +47,6 @@ def read_subject(name_or_path: str) -> Subject:
 
 def model_subject(path: Path, model: IntegerModel, statistics: ModelStatistics) -> Subject:
     """The subject of the valid ``model`` read from ``path`` and its statistics."""
-    wide = model.activation_bits != 8
     facts = {"training": model.training, "quantization": model.quantization}
     name = path.parent.name if path.name == "model.safetensors" else path.stem
     return Subject(
@@ -56,10 +55,7 @@ def model_subject(path: Path, model: IntegerModel, statistics: ModelStatistics) 
         f"{len(model.labels)} symbols and the blank",
         weights=ModelWeights(model, statistics),
         features=model.features,
-        bits=(
-            f"{model.activation_bits} bit",
-            "activations; weights of 12 or 16 bit" if wide else "weights and activations",
-        ),
+        bits=_bits(model),
         stored_layers={layer.name: layer.bytes_stored for layer in statistics.layers},
         bytes_stored=statistics.bytes_stored,
         facts={key: value for key, value in facts.items() if value is not None},
@@ -86,6 +82,14 @@ def _of_checkpoint(path: Path) -> Subject:
         model=None,
         run=run if (run / "log.jsonl").is_file() else None,
     )
+
+
+def _bits(model: IntegerModel) -> tuple[str, str]:
+    """Bits of weights and activations; those of wide weights are a free fact of the file."""
+    if model.activation_bits == 8:
+        return "8 bit", "weights and activations"
+    weights = (model.quantization or {}).get("weight_bits")
+    return f"{model.activation_bits} bit", f"activations; weights {weights or '12 or 16'} bit"
 
 
 def _network(layers: tuple[Layer, ...]) -> str:

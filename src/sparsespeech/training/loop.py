@@ -211,7 +211,13 @@ class Session:
         before = {name: mask.clone() for name, mask in self.masks.masks.items()}
         self.masks.update(step, epoch, self.optimizer)
         self.masks.apply(self.average.values)
+        self._skip_pruned_weights()
         return sum(int((self.masks.masks[name] != mask).sum()) for name, mask in before.items())
+
+    def _skip_pruned_weights(self) -> None:
+        """Let the kernels leave out pruned weights, unless they may return."""
+        if self.masks is not None and not self.masks.keeps_dense_weights:
+            self.model.set_sparse_patterns(self.masks.masks)
 
     def train_step(self, step: int) -> tuple[float, Incident | None]:
         """One forward, backward and update.
@@ -356,6 +362,7 @@ class Session:
             self.policy.load(checkpoints.select(tensors, "policy"))
             if self.masks is not None:
                 self.masks.load(tensors)
+                self._skip_pruned_weights()
             ranges = checkpoints.select(tensors, "fixed_point")
             if self.fixed_point is not None and ranges:
                 self.fixed_point.load(ranges)

@@ -135,6 +135,15 @@ def test_the_cell_saturates_and_passes_no_gradient_there() -> None:
     assert torch.allclose(found, expected, atol=1e-3)
 
 
+def test_what_is_not_a_number_stays_visible() -> None:
+    directions = make(4, 2, ih=True, hh=True)
+    x = torch.randn(STEPS, 4, INPUTS)
+    x[2, 1] = float("nan")
+    found = native_lstm.native_lstm(x, torch.full((4,), STEPS), directions)
+    assert found[:, 1].isnan().any()
+    assert not found[:, [0, 2, 3]].isnan().any()
+
+
 def test_it_serves_what_it_can_do_only() -> None:
     directions = make(8, 2, ih=True, hh=True)
     dense = make(8, 2, ih=False, hh=True)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sparsespeech.cli.main import main
+from sparsespeech.model_file.model import Encoding
 from sparsespeech.model_file.statistics import model_statistics
 from sparsespeech.model_file.writer import write_model
 from tests.random_models import random_integer_model
@@ -25,7 +27,7 @@ def test_json_is_one_object_with_the_stated_keys(
     assert main(["inspect", str(path), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     totals = {"parameters", "nonzeros", "sparsity", "bytes_dense_float32", "bytes_stored"}
-    assert set(figures) == totals | {"layers"}
+    assert set(figures) == totals | {"layers", "ladder"}
     assert figures["bytes_stored"] == path.stat().st_size
     assert figures["parameters"] == sum(layer["parameters"] for layer in figures["layers"])
     matrices = [matrix for layer in figures["layers"] for matrix in layer["matrices"]]
@@ -46,6 +48,25 @@ def test_table_shows_every_matrix(path: Path, capsys: pytest.CaptureFixture[str]
     ):
         assert name in shown
     assert f"{6 * (494 + 1):,}" in shown
+
+
+@pytest.mark.parametrize("encoding", ["gap8", "huffman"])
+def test_ladder_marks_what_the_file_is(
+    encoding: Encoding, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = random_integer_model(np.random.default_rng(0), hidden=6)
+    write_model(replace(model, encoding=encoding), path)
+    assert main(["inspect", str(path), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    (stored,) = [rung for rung in figures["ladder"] if rung["stored"]]
+    assert stored["bytes"] == path.stat().st_size == figures["bytes_stored"]
+    assert set(stored["matrices"]["layer1.weights"]) == {
+        "name", "bytes", "ratio", "bits_per_nonzero",
+    }  # fmt: skip
+    assert main(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert ("Huffman *" in shown) == (encoding == "huffman")
+    assert ("sparse int8 *" in shown) == (encoding == "gap8")
 
 
 def test_damaged_file_is_one_line_and_status_2(

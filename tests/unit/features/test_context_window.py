@@ -39,6 +39,13 @@ def test_ties_go_up() -> None:
     )
 
 
+def test_wide_frames_are_int16_without_a_zero_point() -> None:
+    values = np.array([[-32769.0], [-32768.5], [-1.5], [0.49], [32766.5], [1e9]])
+    found = quantize_frames(values, quantization(1.0, 0), 16)
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found.ravel(), [-32768, -32768, -1, 0, 32767, 32767])
+
+
 def test_normalises_with_mean_and_deviation() -> None:
     facts = InputQuantization(np.array([2.0, -1.0]), np.array([4.0, 0.5]), 0.25, 100)
     np.testing.assert_array_equal(quantize_frames(np.array([[6.0, -1.25]]), facts), [[104, 98]])

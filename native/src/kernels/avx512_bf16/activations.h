@@ -10,7 +10,8 @@ namespace sparsespeech {
 // e^x: x is cut to +-87, split into n ln 2 + r with |r| <= ln 2 / 2, and e^r is its Taylor
 // polynomial of degree 6.
 inline __m512 exponential(__m512 x) {
-  x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(87.0F)), _mm512_set1_ps(-87.0F));
+  // The operand that may be NaN comes second, so that NaN stays NaN.
+  x = _mm512_max_ps(_mm512_set1_ps(-87.0F), _mm512_min_ps(_mm512_set1_ps(87.0F), x));
   const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341F)),
                                         _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   // ln 2 in two parts, so that n times the first is exact.

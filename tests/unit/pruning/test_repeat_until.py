@@ -1,0 +1,173 @@
+"""S4's loop on a corpus of tones: rounds, their ends, and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sparsespeech.cli.main import main
+from sparsespeech.errors import CheckpointError, RecipeError
+from sparsespeech.pruning import repeat_until as loop_module
+from sparsespeech.pruning.repeat_settings import RepeatUntil
+from sparsespeech.pruning.repeat_until import Loop, repeat_until
+from sparsespeech.training.checkpoint import load_checkpoint
+from sparsespeech.training.checkpoint_digest import checkpoint_digest
+from sparsespeech.training.loop import train
+from sparsespeech.training.recipe import Recipe, parse_recipe
+from tests.tone_corpus import tiny_recipe, write_corpus
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Manifest and run of a network that has barely learnt."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("dense")
+    manifest = write_corpus(folder / "corpus", 8)
+    values = tiny_recipe(manifest, pruning=None)
+    values["optimizer"] = {"steps": 6, "warmup_steps": 2}
+    train(parse_recipe(values, "dense"), folder / "run")
+    return manifest, folder / "run"
+
+
+def loop_recipe(dense: tuple[Path, Path], **settings: Any) -> Recipe:
+    manifest, run = dense
+    values = tiny_recipe(manifest)
+    values["model"] = {**values["model"], "initial": str(run)}
+    values["optimizer"] = {"steps": 5, "warmup_steps": 1, "decay_start": 0.7}
+    values["pruning"] = {"final_sparsity": 0.75, "start": 0.0, "end": 0.6, "updates": 2}
+    values["repeat_until"] = {
+        "wer_loss": 1000.0, "first_sparsity": 0.4, "step": 0.3, "utterances": 4,
+        "sparsities": [0.5, 0.8, 0.95], **settings,
+    }  # fmt: skip
+    return parse_recipe(values, "loop")
+
+
+def test_targets_of_the_rounds() -> None:
+    settings = RepeatUntil(first_sparsity=0.5, step=0.5)
+    assert [settings.target(n, 0.96) for n in (1, 2, 3, 4, 5, 6)] == [
+        0.5, 0.75, 0.875, 0.9375, 0.96, 0.96,
+    ]  # fmt: skip
+
+
+def test_rounds_prune_further_by_the_scan_and_keep_zeros(
+    dense: tuple[Path, Path], tmp_path: Path
+) -> None:
+    loop = repeat_until(loop_recipe(dense), tmp_path)
+    assert [done.target for done in loop.rounds] == [0.4, 0.58, 0.706, 0.75]
+    assert loop.ended == "final sparsity 0.75 reached"
+    before = load_checkpoint(dense[1])
+    for done in loop.rounds:
+        folder = tmp_path / f"round-{done.number:02d}"
+        scan = json.loads((folder / "sensitivity.json").read_text())
+        assert scan["checkpoint_sha256"] == checkpoint_digest(before)
+        suggested = scan["suggested"]["matrices"]
+        assert scan["suggested"]["target"] == done.target
+        assert suggested["layer6.weight"] == 0.0
+        assert suggested["layer1.weight"] <= 0.85
+        after = load_checkpoint(Path(done.checkpoint))
+        for name, sparsity in suggested.items():
+            weight, earlier = after.weights[name], before.weights[name]
+            assert bool((weight[earlier == 0] == 0).all())
+            zeros = max(round(sparsity * weight.numel()), int((earlier == 0).sum()))
+            assert int((weight == 0).sum()) == zeros
+        assert done.sparsity == pytest.approx(done.target, abs=5e-3)
+        assert done.kept
+        before = after
+    assert loop.result(dense[1]) == before.path
+    assert (tmp_path / "round-02" / "features").resolve() == (tmp_path / "features").resolve()
+
+
+def test_a_stopped_loop_goes_on_to_the_same_end(
+    dense: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = loop_recipe(dense, rounds=2)
+    whole = repeat_until(recipe, tmp_path / "whole")
+    calls: list[Path] = []
+
+    def stopped(recipe: Recipe, run: Path, **options: Any) -> Path:
+        calls.append(run)
+        if len(calls) == 2:
+            train(recipe, run, stop_after=2, **options)
+            raise KeyboardInterrupt
+        return train(recipe, run, **options)
+
+    monkeypatch.setattr(loop_module, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        repeat_until(recipe, tmp_path / "stopped")
+    monkeypatch.setattr(loop_module, "scan_checkpoint", scan := _count(loop_module.scan_checkpoint))
+    after = repeat_until(recipe, tmp_path / "stopped")
+    assert [run.name for run in calls] == ["round-01", "round-02", "round-02"]
+    assert len(scan.calls) == 1  # of round 2, which was complete already
+    digests = [
+        [checkpoint_digest(load_checkpoint(Path(done.checkpoint))) for done in loop.rounds]
+        for loop in (whole, after)
+    ]
+    assert digests[0] == digests[1]
+    strip = [[replace(done, checkpoint="") for done in loop.rounds] for loop in (whole, after)]
+    assert strip[0] == strip[1]
+    assert after.ended == whole.ended == "2 rounds done"
+
+
+class _count:  # noqa: N801 - used as a function
+    def __init__(self, function: Any) -> None:
+        self.function, self.calls = function, []
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls.append(arguments)
+        return self.function(*arguments)
+
+
+def test_the_first_round_that_is_too_bad_ends_the_loop(
+    dense: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = iter([20.0, 20.4, 20.5, 20.6])
+    monkeypatch.setattr(loop_module, "development_wer", lambda *arguments: next(rates))
+    loop = repeat_until(loop_recipe(dense, wer_loss=0.5), tmp_path)
+    assert [done.kept for done in loop.rounds] == [True, True, False]
+    assert loop.ended == "WER 20.60 % is more than 0.5 points above 20.00 %"
+    assert loop.result(dense[1]) == Path(loop.rounds[1].checkpoint)
+    assert Loop(20.0, loop.rounds[2:]).result(dense[1]) == dense[1]
+    assert repeat_until(loop_recipe(dense, wer_loss=0.5), tmp_path) == loop  # nothing to do
+
+
+def test_another_loop_in_the_folder_is_refused(dense: tuple[Path, Path], tmp_path: Path) -> None:
+    repeat_until(loop_recipe(dense, rounds=1), tmp_path)
+    with pytest.raises(CheckpointError, match=r"repeat_until.wer_loss was 1000.0, is 1.0"):
+        repeat_until(loop_recipe(dense, rounds=1, wer_loss=1.0), tmp_path)
+    (tmp_path / "rounds.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot read the rounds"):
+        repeat_until(loop_recipe(dense, rounds=1), tmp_path)
+
+
+def test_a_loop_needs_pruning_and_a_checkpoint(dense: tuple[Path, Path], tmp_path: Path) -> None:
+    values = loop_recipe(dense).model_dump(mode="json")
+    for change in ({"pruning": None}, {"model": {**values["model"], "initial": None}}):
+        with pytest.raises(RecipeError, match="the loop needs"):
+            repeat_until(parse_recipe({**values, **change}, "r"), tmp_path)
+    values["repeat_until"]["sparsities"] = [0.9, 0.5]
+    with pytest.raises(RecipeError, match="sparsities must rise"):
+        parse_recipe(values, "r")
+
+
+def test_train_runs_the_rounds(
+    dense: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(loop_recipe(dense, rounds=1).model_dump(mode="json")))
+    command = ["train", str(recipe), "--output", str(tmp_path / "loop")]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "40.00%" in shown
+    assert "ended: 1 rounds done" in shown
+    assert "round-01/checkpoints/step-00000005" in shown.replace("\n", "")
+    assert main(command) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main([*command, "--resume"]) == 2

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.progress import Progress
+from torch import nn
+
+from sparsespeech.acoustic_model.deepspeech import prunable_names
+from sparsespeech.cli.main import main
+from sparsespeech.errors import TrainingError
+from sparsespeech.quantization.codebook import Codebook, build_codebook
+from sparsespeech.quantization.codebook_retraining import (
+    Retraining,
+    SharedWeights,
+    retrain,
+    training_batches,
+)
+from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sparsespeech.training.float_recogniser import build_model
+from sparsespeech.training.recipe import parse_recipe
+from tests.random_checkpoints import random_checkpoint
+from tests.tone_corpus import tiny_recipe, write_corpus
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Random weights, half of them pruned, and the recipe of a corpus of tones."""
+    folder = tmp_path_factory.mktemp("run")
+    manifest = write_corpus(tmp_path_factory.mktemp("tones"), 12)
+    source = random_checkpoint(hidden=8, context=2, coefficients=26, labels=6)
+    recipe = tiny_recipe(manifest)
+    random = torch.Generator().manual_seed(0)
+    weights = {
+        name: tensor * (torch.rand(tensor.shape, generator=random) < 0.5)
+        if tensor.ndim == 2
+        else tensor
+        for name, tensor in source.weights.items()
+    }
+    state = {
+        "recipe": parse_recipe(recipe, "test").model_dump(mode="json"),
+        "progress": {"hours": 0.1},
+        "graph": source.graph.to_json(),
+        "features": source.features.to_json(),
+        "mean": source.mean.tolist(),
+        "deviation": source.deviation.tolist(),
+        "labels": list(" abcd"),
+    }
+    tensors = {
+        f"{kind}.{name}": t.clone()
+        for kind in ("weights", "average")
+        for name, t in weights.items()
+    }
+    return load_checkpoint(save_checkpoint(folder, 7, tensors, {}, state, keep=1))
+
+
+def shared_matrix(size: int) -> tuple[nn.Parameter, Codebook, SharedWeights]:
+    """A matrix [6, 5] with zeros, and its shared form."""
+    random = torch.Generator().manual_seed(1)
+    values = torch.randn(6, 5, generator=random)
+    values[torch.rand(6, 5, generator=random) < 0.4] = 0.0
+    parameter = nn.Parameter(values)
+    given = values.numpy()
+    codebook = build_codebook(given[given != 0], size)
+    return parameter, codebook, SharedWeights({"m": parameter}, {"m": codebook})
+
+
+def test_each_nonzero_takes_its_nearest_value() -> None:
+    before = shared_matrix(30)[0].detach().clone()
+    parameter, codebook, _ = shared_matrix(3)
+    after = parameter.detach()
+    assert torch.equal(before == 0, after == 0)
+    for old, new in zip(before[before != 0].tolist(), after[after != 0].tolist(), strict=True):
+        nearest = min(codebook.values, key=lambda value: abs(value - old))
+        assert new == pytest.approx(nearest, abs=1e-7)
+
+
+def test_the_gradient_of_a_value_is_the_sum_over_its_weights() -> None:
+    parameter, codebook, shared = shared_matrix(3)
+    x = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
+    (x @ parameter.T).square().sum().backward()
+    shared.take_gradients()
+    assert parameter.grad is None
+    # The same function written with a gather, differentiated by torch.
+    values = torch.tensor(codebook.values, dtype=torch.float32, requires_grad=True)
+    pruned = parameter.detach() == 0
+    codes = torch.from_numpy(codebook.codes(parameter.detach().numpy()))
+    matrix = values[codes].masked_fill(pruned, 0.0)
+    (x @ matrix.T).square().sum().backward()
+    torch.testing.assert_close(shared.values["m"].grad, values.grad)
+
+
+def test_moved_values_reach_their_weights() -> None:
+    parameter, _, shared = shared_matrix(3)
+    before = parameter.detach().clone()
+    with torch.no_grad():
+        shared.values["m"] += torch.tensor([1.0, 20.0, 300.0])
+    shared.write_weights()
+    moved = (parameter.detach() - before).round().unique().tolist()
+    assert set(moved) <= {0.0, 1.0, 20.0, 300.0}
+    assert torch.equal(parameter.detach() == 0, before == 0)
+    assert shared.codebooks()["m"].values.tolist() == sorted(shared.values["m"].tolist())
+
+
+def test_a_matrix_without_gradient_is_left_alone() -> None:
+    parameter, _, shared = shared_matrix(3)
+    shared.take_gradients()
+    assert shared.values["m"].grad is None
+    assert parameter.grad is None
+
+
+def retrained(checkpoint: Checkpoint, steps: int, rate: float) -> tuple[Any, list[float]]:
+    model = build_model(checkpoint)
+    model.load_state_dict({name: t.clone() for name, t in checkpoint.weights.items()})
+    names = prunable_names(model)
+    codebooks = {
+        name: build_codebook(weights[weights != 0], 4)
+        for name in names
+        for weights in [checkpoint.weights[name].numpy()]
+    }
+    recipe = parse_recipe(checkpoint.facts["recipe"], "test")
+    with Progress(disable=True) as progress:
+        batches = training_batches(checkpoint, recipe, steps, progress)
+        losses = retrain(model, codebooks, batches, recipe, Retraining(steps, rate), progress)
+    return model, losses
+
+
+def test_retraining_lowers_the_loss_with_few_values_and_the_same_zeros(
+    checkpoint: Checkpoint,
+) -> None:
+    model, losses = retrained(checkpoint, 40, 0.02)
+    assert len(losses) == 40
+    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:3])
+    for name in prunable_names(model):
+        weights = model.get_parameter(name).detach()
+        assert torch.equal(weights == 0, checkpoint.weights[name] == 0)
+        assert weights[weights != 0].unique().numel() <= 4
+    biases = [name for name, p in model.named_parameters() if p.ndim == 1]
+    assert any(
+        not torch.equal(model.get_parameter(name).detach(), checkpoint.weights[name])
+        for name in biases
+    )
+
+
+def test_retraining_is_the_same_each_time(checkpoint: Checkpoint) -> None:
+    (first, losses), (second, again) = (retrained(checkpoint, 5, 0.02) for _ in range(2))
+    assert losses == again
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_divergence_is_reported(checkpoint: Checkpoint) -> None:
+    with pytest.raises(TrainingError, match=r"codebook step \d+: .*lower --learning-rate"):
+        retrained(checkpoint, 8, 1e38)
+
+
+def test_batches_begin_shuffled_and_cover_the_corpus(checkpoint: Checkpoint) -> None:
+    recipe = parse_recipe(checkpoint.facts["recipe"], "test")
+    with Progress(disable=True) as progress:
+        batches = list(itertools.islice(training_batches(checkpoint, recipe, 9, progress), 9))
+    longest = [int(batch.lengths.max()) for batch in batches]
+    assert longest != sorted(longest)
+    for batch in batches:
+        assert batch.frames.shape[:2] == (batch.lengths.numel(), int(batch.lengths.max()))
+        assert int(batch.target_lengths.sum()) == batch.targets.numel()
+        for row, length in zip(batch.frames, batch.lengths, strict=True):
+            assert not row[int(length) :].any()
+
+
+# ---- the command -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_checkpoint_to_a_model_with_few_values(
+    steps: int, checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "shared"
+    command = ["compress", str(checkpoint.path), "--codebook", "4", "--output", str(output)]
+    assert main([*command, "--retrain-steps", str(steps), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    shared = load_checkpoint(output)
+    assert (shared.step, figures["output"]) == (7 + steps, str(shared.path))
+    assert (figures["loss_first"] is None) == (steps == 0)
+    facts = shared.facts["progress"]["codebook"]
+    assert (facts["values"], "retraining" in facts) == (4, steps > 0)
+    assert shared.facts["progress"]["hours"] == 0.1
+    for matrix in figures["matrices"]:
+        weights = shared.weights[matrix["name"]]
+        assert torch.equal(weights == 0, checkpoint.weights[matrix["name"]] == 0)
+        assert matrix["values"] == weights[weights != 0].unique().numel() <= 4
+    assert main([*command, "--json"]) == 2
+    assert "holds checkpoints already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "error"),
+    [
+        ([], "needs --codebook"),
+        (["--codebook", "4", "--huffman"], "is not Huffman-coded"),
+        (["--codebook", "4", "--output", "x.safetensors"], "is a run folder, not a file"),
+    ],
+)
+def test_wrong_options_for_a_checkpoint(
+    extra: list[str], error: str, checkpoint: Checkpoint, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    command = ["compress", str(checkpoint.path), "--output", str(tmp_path / "out"), *extra]
+    assert main(command) == 2
+    captured = capsys.readouterr().err
+    assert error in captured
+    assert captured.count("\n") == 1
