@@ -235,6 +235,36 @@ def synth(
     _report(output / "manifest.jsonl", utterances, as_json)
 
 
+@app.command()
+def vary(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of real recordings.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the copies.")],
+    copies: Annotated[int, typer.Option(min=1, help="Copies of each recording.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same copies.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Copy recordings into other rooms, with other noise, at other speeds.
+
+    An interrupted run goes on with the same command.
+    """
+    from sparsespeech.corpora.manifest import read_manifest
+    from sparsespeech.corpora.variation import vary_recordings
+
+    utterances = read_manifest(manifest)
+    with Progress(
+        TextColumn("varying"), BarColumn(), TimeRemainingColumn(), console=_console
+    ) as progress:
+        task = progress.add_task("", total=len(utterances) * copies)
+        varied = vary_recordings(
+            utterances,
+            output,
+            copies=copies,
+            seed=seed,
+            on_progress=lambda done: progress.update(task, completed=done),
+        )
+    _report(output / "manifest.jsonl", varied, as_json)
+
+
 @app.command("text-lm")
 def text_lm(
     text: Annotated[

@@ -1,4 +1,4 @@
-"""``sparsespeech prune``: at once, in a ramp, in stages; and one line for each kind of bad input."""
+"""``sparsespeech prune``: at once, in a ramp, in stages; and how bad input is refused."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import torch
 import yaml
 
 from sparsespeech.cli.main import main
-from sparsespeech.pruning.allocation import Allocation
-from sparsespeech.pruning.sensitivity_file import MatrixScan, Scan, write_scan
 from sparsespeech.training.checkpoint import load_checkpoint, read_state, read_tensors
 from sparsespeech.training.loop import train
 from sparsespeech.training.recipe import load_recipe, parse_recipe
+from tests.suggested_sparsities import write_suggestion
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 
@@ -120,10 +119,8 @@ def test_suggested_sparsities(
     dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suggested = {"layer2.weight": 0.5, "layer3.weight": 0.25}
-    scans = [MatrixScan(name, 1, {0.5: 1.0}) for name in suggested]
-    allocation = Allocation(0.6, 0.6, 0.1, suggested)
-    write_scan(tmp_path / "s.json", Scan("c", "", "", 1, 1.0, scans, allocation))
-    options = ["--from", str(tmp_path / "s.json"), "--one-shot", "--steps", "0"]
+    file = write_suggestion(tmp_path / "s.json", suggested, list(suggested), target=0.6)
+    options = ["--from", file, "--one-shot", "--steps", "0"]
     sparsities = matrix_sparsities(prune(dense, tmp_path / "run", capsys, *options))
     assert (sparsities["layer2"], sparsities["layer3"]) == (0.5, 0.25)
     assert sparsities["layer5"] == pytest.approx(0.6, abs=0.002)

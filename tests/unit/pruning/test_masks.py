@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from sparsespeech.errors import RecipeError
 from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.pruning.settings import Pruning
+from tests.suggested_sparsities import write_suggestion
 
 STEPS = 100
 LSTM = "layer4.weight_hh"
@@ -201,17 +201,10 @@ def test_a_cap_narrows_with_the_ramp() -> None:
 
 
 def test_suggested_sparsities_and_exceptions(tmp_path: Path) -> None:
-    path = tmp_path / "sensitivity.json"
-    scan = {"checkpoint": "c", "checkpoint_sha256": "", "sample_sha256": "", "utterances": 1}
-    point = [{"sparsity": 0.5, "loss": 1.0}]
     suggested = {"layer1.weight": 0.5, LSTM: 0.875}
-    matrices = [{"name": name, "parameters": 1, "points": point} for name in suggested]
-    allocation = {"target": 0.8, "total": 0.8, "loss_increase": 0.1, "matrices": suggested}
-    path.write_text(
-        json.dumps({**scan, "loss_dense": 1.0, "matrices": matrices, "suggested": allocation})
-    )
+    path = write_suggestion(tmp_path / "sensitivity.json", suggested, list(suggested))
     model = TinyNetwork()
-    masks = build(model, from_sensitivity=str(path), exceptions={"layer6": 0.0})
+    masks = build(model, from_sensitivity=path, exceptions={"layer6": 0.0})
     run(masks, model)
     assert zeros(masks.masks) == pytest.approx(suggested, abs=0.003)
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from sparsespeech.errors import RecipeError, SensitivityError
-from sparsespeech.pruning.allocation import Allocation
-from sparsespeech.pruning.sensitivity_file import MatrixScan, Scan, write_scan
 from sparsespeech.pruning.settings import Pruning
 from sparsespeech.pruning.structure_settings import BankBalanced, Unstructured
 from sparsespeech.pruning.targets import resolve_targets
+from tests.suggested_sparsities import write_suggestion
 
 SHAPES = {
     "layer1.weight": (16, 40),
@@ -86,16 +85,9 @@ def test_a_pattern_may_ask_for_more_zeros() -> None:
     assert set(values.values()) == {0.75}
 
 
-def write_suggestion(path: Path, matrices: dict[str, float] | None) -> str:
-    allocation = None if matrices is None else Allocation(0.8, 0.8, 0.1, matrices)
-    scans = [MatrixScan(name, 10, {0.5: 1.0}) for name in SHAPES]
-    write_scan(path, Scan("run", "0", "0", 5, 0.9, scans, allocation))
-    return str(path)
-
-
 def test_suggested_sparsities(tmp_path: Path) -> None:
     suggested = {"layer1.weight": 0.6, LSTM: 0.95, "layer6.weight": 0.2}
-    path = write_suggestion(tmp_path / "s.json", suggested)
+    path = write_suggestion(tmp_path / "s.json", suggested, list(SHAPES))
     # They replace final_sparsity and the default exceptions; own exceptions win.
     assert sparsities(section(from_sensitivity=path)) == {
         **suggested,
@@ -117,6 +109,6 @@ def test_suggestions_that_do_not_fit(tmp_path: Path) -> None:
         ({"layer9.weight": 0.5}, "has no matrix 'layer9.weight'"),
         ({LSTM: 1.5}, "is 1.5"),
     ):
-        write_suggestion(path, matrices)
+        write_suggestion(path, matrices, list(SHAPES))
         with pytest.raises(RecipeError, match=message):
             sparsities(section(from_sensitivity=str(path)))

@@ -189,7 +189,7 @@ def test_ranges_of_retraining_take_the_place_of_calibration(
     state = torch.tensor([-2.5 / 2, 7.7 / 2, 0.5, 9.0, 1.0], dtype=torch.float64)
     names = ("input", "layer1", "layer2", "layer3", "layer5")
     recipe = {"fixed_point": {"weight_bits": 16, "activation_bits": 16, "per_row": True}}
-    _save(tmp_path / "run", recipe, dict.fromkeys(names, state))
+    _save(tmp_path / "run", recipe, {name: state.clone() for name in names})
     output = tmp_path / "m.safetensors"
     command = [tmp_path / "run", "--manifest", manifest, "--output", output, "--json"]
     assert _quantize(*command) == 0
@@ -237,7 +237,7 @@ def test_compare_shows_every_choice_of_every_checkpoint(
         assert row["logits_differing_from_reference"] == 0
         assert list(row["sqnr_db"]) == ["input"] + [f"layer{n}" for n in range(1, 7)]
     noise = {row["choice"]: row["sqnr_db"]["layer6"] for row in rows[1:5]}
-    assert noise["int8"] + 10 < noise["12 bit"] < noise["16 bit"] + 0.5
+    assert noise["int8"] + 5 < noise["12 bit"] < noise["16 bit"] + 0.5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "run"]
     # A row says what the written model of that choice does.
     output = tmp_path / "m.safetensors"

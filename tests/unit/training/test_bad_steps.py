@@ -192,9 +192,8 @@ def test_resuming_remembers_what_was_skipped(manifest: Path, tmp_path: Path, sic
     train(checked, tmp_path / "whole")
     for stop in (9, 17, None):
         train(checked, tmp_path / "parts", resume=True, stop_after=stop)
-    for key in ("skipped", "mask_update", "loss", "development_loss"):
-        # Development figures differ in nothing but time; so do the others.
-        assert log_of(tmp_path / "parts", key).keys() >= log_of(tmp_path / "whole", key).keys()
+    for key in ("skipped", "mask_update", "development_loss"):
+        assert log_of(tmp_path / "parts", key) == log_of(tmp_path / "whole", key)
     files = [find_checkpoint(tmp_path / name) for name in ("whole", "parts")]
     first, second = ((folder / "model.safetensors").read_bytes() for folder in files)
     assert first == second
@@ -212,7 +211,7 @@ def test_texts_longer_than_their_frames_are_named(
     log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     named = [row["left_out"] for row in log if "left_out" in row]
     # The development speech is the same manifest: each is left out of both.
-    assert [row["path"] for row in named] == [rows[n]["audio_filepath"] for n in (2, 4, 2, 4)]
+    assert [Path(row["path"]).name for row in named] == ["0002.wav", "0004.wav"] * 2
     assert named[0]["frames_needed"] == 250  # 200 characters and 50 repeats
     assert named[0]["frames"] < 250
     said = capsys.readouterr().err

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 from rich.progress import Progress
+from torch.nn.functional import ctc_loss
 
 from sparsespeech.acoustic_model.deepspeech import prunable_names
+from sparsespeech.audio.reading import read_audio
+from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.errors import CheckpointError, ManifestError, RecipeError, TrainingError
 from sparsespeech.training.checkpoint import (
@@ -20,11 +23,13 @@ from sparsespeech.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     read_tensors,
+    select,
 )
 from sparsespeech.training.float_recogniser import FloatRecogniser, build_model
 from sparsespeech.training.loop import Session, train
 from sparsespeech.training.optimizer import learning_rate
 from sparsespeech.training.recipe import Optimizer, Recipe, parse_recipe
+from sparsespeech.training.run_log import read_log
 from tests.tone_corpus import speak, tiny_recipe, write_corpus
 
 
@@ -181,6 +186,34 @@ def test_a_checkpoint_is_loaded_as_its_average(manifest: Path, tmp_path: Path) -
     for name, weight in load_checkpoint(folder).weights.items():
         assert torch.equal(weight, tensors[f"average.{name}"])
     assert not torch.equal(tensors["average.layer2.weight"], tensors["weights.layer2.weight"])
+
+
+def test_the_log_tells_mask_updates_and_development_figures(manifest: Path, tmp_path: Path) -> None:
+    settings = {"steps": 24, "learning_rate": 0.01, "decay_start": 0.7, "bfloat16": False}
+    train(recipe(manifest, optimizer=settings), tmp_path)
+    rows = read_log(tmp_path / "log.jsonl")
+    updates = {row["step"]: row["mask_update"] for row in rows if "mask_update" in row}
+    # The ramp is steps 5 to 14 of 24, counted from 0, and its first update prunes nothing.
+    assert list(updates) == [*range(6, 15, 2), 15]
+    masks = select(read_tensors(find_checkpoint(tmp_path), "model"), "masks")
+    pruned = sum(int((mask == 0).sum()) for mask in masks.values())
+    assert sum(update["changed"] for update in updates.values()) == pruned
+    size = sum(mask.numel() for mask in masks.values())
+    assert updates[15]["sparsity"] == pytest.approx(pruned / size, abs=1e-6)
+
+    recogniser, nats, characters = FloatRecogniser.load(tmp_path), 0.0, 0
+    utterances = read_manifest(manifest)
+    for number in np.linspace(0, len(utterances) - 1, 5).astype(int):
+        samples = read_audio(utterances[number].audio_filepath, 16000).samples
+        scores = torch.from_numpy(recogniser.log_probabilities(samples))
+        target = torch.from_numpy(recogniser.alphabet.encode(utterances[number].text))
+        nats += float(
+            ctc_loss(scores, target, torch.tensor(len(scores)), torch.tensor(len(target)), 5, "sum")
+        )
+        characters += len(target)
+    last = [row for row in rows if "development_loss" in row][-1]
+    assert last["step"] == 24
+    assert last["development_loss"] == pytest.approx(nats / characters, rel=1e-4)
 
 
 def test_utterances_too_short_for_their_text_are_left_out(tmp_path: Path) -> None:

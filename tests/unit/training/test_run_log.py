@@ -46,6 +46,20 @@ def test_the_line_shows_what_is_known(tmp_path: Path) -> None:
     assert not (tmp_path / "log.jsonl").exists()
 
 
+def test_figures_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, 0, enabled=True, tensorboard=False)
+    log.write(1, {"loss": float("nan"), "sparsity": 0.5})
+    assert log.line() == "sparsity 50.0%"
+    assert "NaN" not in (tmp_path / "log.jsonl").read_text()
+    assert "loss" not in read_log(tmp_path / "log.jsonl")[0]
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_its_log_anew(tmp_path: Path) -> None:
+    RunLog(tmp_path, 0, enabled=True, tensorboard=False).write(0, {"utterances": 3})
+    RunLog(tmp_path, 0, enabled=True, tensorboard=False).write(0, {"utterances": 3})
+    assert steps(tmp_path) == [0]
+
+
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingDependencyError, match=r"sparsespeech\[tensorboard\]"):
