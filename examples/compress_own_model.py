@@ -2,13 +2,14 @@
 
     python examples/compress_own_model.py [FOLDER]
 
-Every letter is a tone, so the corpus is made here and all of it takes about two minutes. The first
+Every letter is a tone, so the corpus is made here and all of it takes a minute or two. The first
 half stands for your own code: an nn.Linear with clipped ReLU, two stacked bidirectional nn.LSTM
 layers and a last nn.Linear, trained by torch's CTC loss. The second half runs the commands of the
-tutorial, which know nothing of that code but its state dict. FOLDER keeps everything; without it
-a temporary folder does.
+tutorial, which know nothing of that code but its state dict. Everything stays in FOLDER, a new
+temporary one unless you name it.
 """
 
+import contextlib
 import shlex
 import sys
 import tempfile
@@ -35,7 +36,7 @@ class OwnNetwork(nn.Module):
     """Windows [B, T, 130] to log-probabilities [B, T, 6]: the blank, a space and four letters."""
 
     def __init__(self) -> None:
-        """Some 100,000 weights."""
+        """108,806 parameters."""
         super().__init__()
         self.front = nn.Linear(FEATURES.inputs, 64)
         self.memory = nn.LSTM(64, 48, num_layers=2, bidirectional=True, batch_first=True)
@@ -108,50 +109,49 @@ def train_in_torch(manifest: Path, folder: Path) -> None:
 
 # ---- the tutorial ----------------------------------------------------------------------------
 
-RECIPE = """
+RECIPE = r"""
 name: own-sparse
 data:
-  train: [{{manifest: {folder}/train.jsonl}}]
-  development: {{manifest: {folder}/test.jsonl}}
+  train: [{manifest: train.jsonl}]
+  development: {manifest: test.jsonl}
   symbols: " abcd"
   batch_frames: 1000
-model: {{architecture: initial, initial: {folder}/own, features: {{context: 2}}, dropout: 0.0}}
+model: {architecture: initial, initial: own, features: {context: 2}, dropout: 0.0}
 augmentation: null
-optimizer: {{steps: 400, learning_rate: 0.003, warmup_steps: 20, decay_start: 0.7}}
+optimizer: {steps: 400, learning_rate: 0.003, warmup_steps: 20, decay_start: 0.7}
 pruning:
   final_sparsity: 0.9
   start: 0.05
   end: 0.65
   updates: 50
-  exceptions: {{^layer1\\.: 0.85, ^layer4\\.: 0.0}}
-logging: {{checkpoint_every: 400, evaluate_every: 100}}
+  exceptions: {^layer1\.: 0.85, ^layer4\.: 0.0}
+logging: {checkpoint_every: 400, evaluate_every: 100}
 """
 COMMANDS = """
-sparsespeech import {folder}/own.pt --describe {folder}/describe.yaml --output {folder}/own \
---check {folder}/train.jsonl
-sparsespeech evaluate {folder}/own {folder}/test.jsonl --worst 0
-sparsespeech train {folder}/own-sparse.yaml --output {folder}/own-sparse --threads 1
-sparsespeech quantize {folder}/own-sparse --manifest {folder}/train.jsonl \
---output {folder}/own.safetensors
-sparsespeech evaluate {folder}/own {folder}/own-sparse {folder}/own.safetensors \
-{folder}/test.jsonl --worst 0
-sparsespeech inspect {folder}/own.safetensors
+sparsespeech import own.pt --describe describe.yaml --output own --check train.jsonl
+sparsespeech evaluate own test.jsonl
+sparsespeech train own-sparse.yaml --output own-sparse
+sparsespeech quantize own-sparse --manifest train.jsonl --output own.safetensors
+sparsespeech evaluate own own-sparse own.safetensors test.jsonl
+sparsespeech inspect own.safetensors
+sparsespeech transcribe test-0.wav --model own.safetensors
 """
 
 
 def main() -> None:
     """Train in torch, then run each command of the tutorial."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        make_corpus(folder, "test", 40, seed=1)
-        train_in_torch(make_corpus(folder, "train", 200, seed=0), folder)
-        (folder / "own-sparse.yaml").write_text(RECIPE.format(folder=folder))
-        for line in COMMANDS.format(folder=folder).strip().splitlines():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.chdir(folder):
+        make_corpus(Path(), "test", 40, seed=1)
+        train_in_torch(make_corpus(Path(), "train", 200, seed=0), Path())
+        Path("own-sparse.yaml").write_text(RECIPE)
+        for line in COMMANDS.strip().splitlines():
             print(f"\n$ {line}", flush=True)
             status = sparsespeech(shlex.split(line)[1:])
             if status != 0:
                 sys.exit(status)
+    print(f"\neverything is in {folder}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ _LOOKS = {
     ("sparse", "float"): (GREEN, "sparse, float"),
     ("sparse", "int8"): (BLUE, "sparse, int8"),
 }
+_MEGABYTES = tuple(step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5))
 _BAR = 0.8 / len(_LOOKS)
 
 
@@ -41,7 +42,8 @@ def _draw_rows(result: BenchResult, axes: Axes) -> None:
             axes.plot([x] * len(seeds), seeds, color="black", marker="o", markersize=3,
                       linestyle="none")  # fmt: skip
             axes.annotate(f"{middle['wer']:.2f}", (x, max(seeds)), ha="center", va="bottom",
-                          fontsize=8, xytext=(0, 3), textcoords="offset points")  # fmt: skip
+                          fontsize=8 if len(corpora) < 3 else 7, xytext=(0, 3),
+                          textcoords="offset points")  # fmt: skip
     axes.set_xticks(range(len(corpora)), [c if d == "greedy" else f"{c},\n{d}" for c, d in corpora])
     axes.grid(visible=False, axis="x")
     axes.set_axisbelow(True)
@@ -65,8 +67,10 @@ def _draw_curve(rows: list[Row], axes: Axes) -> None:
             axes.annotate(row["label"], (size, row["wer"]), xytext=(4, 4), color=colour,
                           textcoords="offset points", fontsize=8)  # fmt: skip
     axes.set_xscale("log")
-    sizes = sorted(row["bytes_smallest"] / 1e6 for row in rows)
-    axes.set_xticks(sizes, [f"{size:.2g}" for size in sizes], rotation=45, fontsize=8)
+    axes.margins(x=0.12)  # room for the last label
+    low, high = axes.get_xlim()
+    ticks = [size for size in _MEGABYTES if low <= size <= high]
+    axes.set_xticks(ticks, [f"{size:g}" for size in ticks])
     axes.minorticks_off()
     axes.set(xlabel="stored model (MB, log scale)", ylabel="word error rate (%)")
     axes.set_title("Small and dense against large and sparse, int8")

@@ -33,7 +33,7 @@ _COMPARED_STEPS = 15  # a cell moves by less than 1 a step
 _LEARNING_RATE = 1e-6  # the data are noise: the step must cost what it costs and change little
 _GRADIENT_CLIP = 5.0
 # Norms of the largest differences of outputs and of a gradient from float32, as shares of norms.
-_TOLERANCES = {"fp32": (1e-4, 1e-3), "bf16": (0.05, 0.15)}
+_TOLERANCES = {"fp32": (1e-4, 1e-3), "bf16": (0.05, 0.2)}
 
 
 def prepare(task: dict[str, Any], threads: int, precision: str) -> PreparedPeer:

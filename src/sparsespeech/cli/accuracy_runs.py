@@ -130,7 +130,7 @@ class CheckpointRuns:
         from sparsespeech.quantization.calibrate import trained_calibration
 
         manifest, split = self._calibration_set(checkpoint)
-        settings = checkpoint.facts["recipe"].get("quantization", {})
+        settings = _quantization_settings(checkpoint)
         trained = trained_calibration(checkpoint) is not None
         key = {
             "checkpoint": digest,
@@ -171,14 +171,15 @@ class CheckpointRuns:
         from sparsespeech.quantization.precision import Precision
         from sparsespeech.training.float_recogniser import build_model
 
-        count = int(settings.get("calibration_utterances", _CALIBRATION_UTTERANCES))
         calibration = trained_calibration(checkpoint)
         if calibration is None:
-            chosen = choose_utterances(utterances, count, _CALIBRATION_SEED)
+            chosen = choose_utterances(
+                utterances, settings["calibration_utterances"], _CALIBRATION_SEED
+            )
             frames = (normalised_frames(utterance, checkpoint) for utterance in chosen)
             what = f"calibrating {label}"
             calibration = calibrate(build_model(checkpoint), self._track(frames, what, len(chosen)))
-        precision = Precision(per_row=bool(settings.get("per_row", False)))
+        precision = Precision(per_row=settings["per_row"])
         return convert(checkpoint, calibration, precision).model
 
     def _calibration_set(self, checkpoint: Checkpoint) -> tuple[Path, str | None]:
@@ -225,9 +226,22 @@ class CheckpointRuns:
                 bar.advance(task)
 
 
+def _quantization_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    """As ``sparsespeech quantize`` takes them from the recipe; int8 whatever was retrained."""
+    recipe = checkpoint.facts["recipe"]
+    section = recipe.get("quantization") or {}
+    trained = (recipe.get("fixed_point") or {}) if checkpoint.fixed_point else {}
+    return {
+        "calibration_utterances": int(
+            section.get("calibration_utterances", _CALIBRATION_UTTERANCES)
+        ),
+        "per_row": bool((trained or section).get("per_row", False)),
+    }
+
+
 def _float_weights(checkpoint: Checkpoint) -> Weights:
-    matrices = [tensor for tensor in checkpoint.weights.values() if tensor.ndim == 2]
-    nonzeros = sum(int(matrix.count_nonzero()) for matrix in matrices)
-    size = sum(matrix.numel() for matrix in matrices)
+    from sparsespeech.training.weight_matrices import count_weights
+
+    entries, nonzeros = count_weights(checkpoint)
     parameters = sum(tensor.numel() for tensor in checkpoint.weights.values())
-    return Weights(checkpoint.path, parameters, nonzeros, 1.0 - nonzeros / size, None)
+    return Weights(checkpoint.path, parameters, nonzeros, 1.0 - nonzeros / entries, None)

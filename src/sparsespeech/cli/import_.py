@@ -18,6 +18,7 @@ from sparsespeech.graph import CELL_LIMIT, Linear, Lstm
 if TYPE_CHECKING:
     from sparsespeech.corpora.manifest import Utterance
     from sparsespeech.exchange.cell_range import CellRange
+    from sparsespeech.exchange.imported_checkpoint import Speech
     from sparsespeech.exchange.torch_import import ImportedNetwork
 
 _FILE_WIDTH = 120  # characters, where the output is no terminal
@@ -60,6 +61,12 @@ def run(
     key: Annotated[
         str | None, typer.Option(help="Entry of the file that holds the state dict.")
     ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="Manifest that 'prune' trains on later; it is only noted.")
+    ] = None,
+    development: Annotated[
+        Path | None, typer.Option(help="Manifest that shows how that training goes, with --train.")
+    ] = None,
     check: Annotated[
         Path | None,
         typer.Option(help="Manifest of speech to run: how far does the cell state reach?"),
@@ -77,7 +84,7 @@ def run(
     """
     from sparsespeech.corpora.manifest import read_manifest
     from sparsespeech.exchange.description import read_description
-    from sparsespeech.exchange.imported_checkpoint import save_imported_network
+    from sparsespeech.exchange.imported_checkpoint import Speech, save_imported_network
     from sparsespeech.exchange.state_dict import read_state_dict
     from sparsespeech.exchange.torch_import import import_state_dict
 
@@ -90,9 +97,15 @@ def run(
         "ignore": ignore,
     }
     description = read_description(describe, changes)
+    if (train is None) != (development is None):
+        raise typer.BadParameter("--train and --development go together", param_hint="--train")
+    speech = Speech(train, development) if train is not None and development is not None else None
+    for manifest in (train, development):
+        if manifest is not None:
+            read_manifest(manifest)  # a wrong path would be found hours later
     utterances = read_manifest(check)[:limit] if check is not None else None
     network = import_state_dict(read_state_dict(state_dict, key), description)
-    folder = save_imported_network(network, output)
+    folder = save_imported_network(network, output, speech)
     seen = _check(folder, utterances) if utterances is not None else None
     _warn(network, seen)
     if as_json:
@@ -102,7 +115,7 @@ def run(
     if not console.is_terminal:
         console = Console(width=_FILE_WIDTH)
     console.print(_table(network))
-    for line in _summary(network, output, seen):
+    for line in [*_summary(network, seen), *_next_step(network, output, speech)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"checkpoint: {folder}", markup=False, highlight=False, soft_wrap=True)
 
@@ -198,8 +211,8 @@ def _shapes(network: ImportedNetwork, layer: str) -> list[str]:
     ]
 
 
-def _summary(network: ImportedNetwork, output: Path, seen: CellRange | None) -> list[str]:
-    features, last = network.features, network.graph.layers[-1].name
+def _summary(network: ImportedNetwork, seen: CellRange | None) -> list[str]:
+    features = network.features
     lines = [
         f"{_parameters(network, ''):,} parameters, {len(network.labels)} symbols and the blank, "
         f"windows of {2 * features.context + 1} frames of {features.coefficients} coefficients"
@@ -210,11 +223,25 @@ def _summary(network: ImportedNetwork, output: Path, seen: CellRange | None) -> 
             f"largest cell state over {seen.frames} frames: {largest or 'no LSTM'}; saturation "
             f"changes the likeliest label of {seen.changed}"
         )
-    context = "" if features.context == 9 else f", features: {{context: {features.context}}}"
+    return lines
+
+
+def _next_step(network: ImportedNetwork, output: Path, speech: Speech | None) -> list[str]:
+    """How to prune: the last layer stays dense, as it holds few weights and all decisions."""
+    last = network.graph.layers[-1].name
+    if speech is not None:
+        return [
+            f"next: sparsespeech prune {output} --sparsity 0.9 --exceptions '^{last}\\.=0' "
+            f"--output {output}-sparse"
+        ]
+    from sparsespeech.training.initial_graph import changed_features
+
+    features = changed_features(network.features)
+    shown = f", features: {json.dumps(features)}" if features else ""
     return [
-        *lines,
-        "to prune it while it trains on, a recipe says, besides data and steps:",
-        f"  model: {{architecture: initial, initial: {output}{context}}}",
+        "to prune it while it trains on, import it with --train and --development, or write into "
+        "a recipe:",
+        f"  model: {{architecture: initial, initial: {output}{shown}}}",
         f"  data: {{symbols: {json.dumps(''.join(network.labels))}, ...}}",
         rf"  pruning: {{final_sparsity: 0.9, exceptions: {{^layer1\.: 0.85, ^{last}\.: 0}}}}",
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sparsespeech.cli.pruned_weights import report_pruned
+from sparsespeech.cli.repeat_rounds import run_rounds
 from sparsespeech.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -88,6 +89,19 @@ def run(
     distill: Annotated[
         bool, typer.Option("--distill", help="The checkpoint as it is teaches its pruned self.")
     ] = False,
+    wer_loss: Annotated[
+        float | None,
+        typer.Option(
+            "--repeat-until-wer-loss",
+            min=0.0,
+            help="Scan, prune and train in rounds, each sparser, until the development WER is so "
+            "many points worse or --sparsity is reached; --steps are those of a round.",
+        ),
+    ] = None,
+    step_sparsity: Annotated[
+        float | None,
+        typer.Option(help="Share of the remaining weights that a round removes; default 0.4."),
+    ] = None,
     set_key: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change any key of the recipe made."),
@@ -136,7 +150,11 @@ def run(
             report_pruned(output, as_json=as_json)
             return
         retraining = Retraining(steps, learning_rate, stages, distill)
-        recipe = _recipe(checkpoint, section, retraining, set_key or [])
+        rounds = _rounds(wer_loss, step_sparsity)
+        recipe = _recipe(checkpoint, section, retraining, rounds, set_key or [])
+    if recipe.repeat_until is not None:
+        run_rounds(recipe, output, resume=resume, threads=threads, as_json=as_json)
+        return
     train(recipe, output, resume=resume, threads=threads)
     if os.environ.get("RANK", "0") == "0":  # torchrun: one worker speaks for all
         report_pruned(output, as_json=as_json)
@@ -178,7 +196,7 @@ def _structure(text: str) -> dict[str, Any]:
     try:
         return parse_structure(text).model_dump()
     except ValueError as error:
-        raise typer.BadParameter(" ".join(str(error).split()), param_hint="--structure") from None
+        raise typer.BadParameter(str(error), param_hint="--structure") from None
 
 
 def _exceptions(texts: list[str]) -> dict[str, float]:
@@ -197,8 +215,24 @@ def _exceptions(texts: list[str]) -> dict[str, float]:
     return found
 
 
+def _rounds(wer_loss: float | None, step_sparsity: float | None) -> dict[str, Any]:
+    """The recipe's section ``repeat_until`` as far as options say; raises a usage error."""
+    if wer_loss is None:
+        if step_sparsity is not None:
+            raise typer.BadParameter(
+                "goes with --repeat-until-wer-loss", param_hint="--step-sparsity"
+            )
+        return {}
+    step = {} if step_sparsity is None else {"step": step_sparsity}
+    return {"repeat_until": {"wer_loss": wer_loss, **step}}
+
+
 def _recipe(
-    checkpoint: Path, section: dict[str, Any], retraining: Retraining, changes: list[str]
+    checkpoint: Path,
+    section: dict[str, Any],
+    retraining: Retraining,
+    rounds: dict[str, Any],
+    changes: list[str],
 ) -> Recipe:
     """The checked recipe of the run."""
     from sparsespeech.pruning.retraining_recipe import retraining_recipe
@@ -207,6 +241,7 @@ def _recipe(
 
     folder = find_checkpoint(checkpoint)
     values = retraining_recipe(folder, read_state(folder)["recipe"], section, retraining)
+    values.update(rounds)
     for change in changes:
         set_key(values, change)
     return parse_recipe(values, f"recipe made from {folder}")

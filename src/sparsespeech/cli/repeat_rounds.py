@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
     from sparsespeech.training.recipe import Recipe
 
 
-def run_rounds(recipe: Recipe, output: Path, *, resume: bool, threads: int | None) -> None:
+def run_rounds(
+    recipe: Recipe, output: Path, *, resume: bool, threads: int | None, as_json: bool = False
+) -> None:
     """Run the loop of ``recipe`` in the folder ``output`` and print its rounds.
 
     Raises CheckpointError where a loop is there already and ``resume`` is not given, RecipeError
@@ -32,6 +37,10 @@ def run_rounds(recipe: Recipe, output: Path, *, resume: bool, threads: int | Non
             f"{output}: holds a loop already; use --resume to go on or another --output"
         )
     loop = repeat_until(recipe, output, threads=threads)
+    result = str(loop.result(expand_path(recipe.model.initial or "")))
+    if as_json:
+        typer.echo(json.dumps({**asdict(loop), "checkpoint": result}))
+        return
     console = Console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("round", "target", "sparsity", "development WER", "kept"):
@@ -47,6 +56,5 @@ def run_rounds(recipe: Recipe, output: Path, *, resume: bool, threads: int | Non
             kept,
         )
     console.print(table)
-    initial = expand_path(recipe.model.initial or "")
-    for line in (f"ended: {loop.ended}", f"checkpoint: {loop.result(initial)}"):
+    for line in (f"ended: {loop.ended}", f"checkpoint: {result}"):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -131,8 +131,9 @@ def _limits(
     """Limits of every weight matrix: the options over the defaults."""
     from sparsespeech.graph import Output
     from sparsespeech.pruning.allocation import Limits, resolve_limits
+    from sparsespeech.training.weight_matrices import weight_matrices
 
-    names = [name for name, tensor in source.weights.items() if tensor.ndim == 2]
+    names = list(weight_matrices(source))
     outputs = [layer.name for layer in source.graph.layers if isinstance(layer, Output)]
     given = [FIRST_LAYER_LIMIT, *(rf"^{name}\.=0" for name in outputs), *exceptions]
     chosen = {}

@@ -7,25 +7,44 @@ the weights.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.errors import ExchangeError
 from sparsespeech.exchange.torch_import import ImportedNetwork
 from sparsespeech.training.checkpoint import list_checkpoints, save_checkpoint
+from sparsespeech.training.initial_graph import changed_features
+from sparsespeech.training.recipe import parse_recipe
+
+STEPS = 2000  # of the recipe that stands for the foreign training; 'prune' takes half of it
 
 
-def save_imported_network(network: ImportedNetwork, run: Path) -> Path:
+@dataclass(frozen=True)
+class Speech:
+    """Manifests to train on and to watch the training with."""
+
+    train: Path
+    development: Path
+
+
+def save_imported_network(
+    network: ImportedNetwork, run: Path, speech: Speech | None = None
+) -> Path:
     """Write ``run/checkpoints/step-00000000`` and return that folder.
 
-    Raises ExchangeError for a graph that training does not know or a run folder that holds
-    checkpoints already, CheckpointError where the disk is full or read-only.
+    With ``speech`` the checkpoint holds a recipe, so that 'prune' can train it further. Raises
+    ExchangeError for a graph that training does not know, for labels that it does not know with
+    ``speech``, and for a run folder that holds checkpoints already; CheckpointError where the
+    disk is full or read-only.
     """
     if list_checkpoints(run):
         raise ExchangeError(
             f"{run}: holds checkpoints already; name another --output, or remove that folder"
         )
     prove_trainable(network)
+    recipe = {"name": network.path.stem} if speech is None else _recipe(network, run, speech)
     weights = {
         f"{kind}.{name}": tensor.clone()
         for kind in ("weights", "average")
@@ -36,7 +55,7 @@ def save_imported_network(network: ImportedNetwork, run: Path) -> Path:
     with network.path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     state = {
-        "recipe": {"name": network.path.stem},
+        "recipe": recipe,
         "graph": network.graph.to_json(),
         "features": network.features.to_json(),
         "mean": network.mean.tolist(),
@@ -53,6 +72,30 @@ def save_imported_network(network: ImportedNetwork, run: Path) -> Path:
         },
     }
     return save_checkpoint(run, 0, weights, {}, state, keep=1)
+
+
+def _recipe(network: ImportedNetwork, run: Path, speech: Speech) -> dict[str, Any]:
+    """Plain values of a recipe that trains the imported network on ``speech``."""
+    if any(len(label) > 1 for label in network.labels):
+        raise ExchangeError(
+            f"{network.path}: labels {list(network.labels)} cannot be trained on, training knows "
+            f"symbols of one character only; import without --train and --development"
+        )
+    values = {
+        "name": network.path.stem,
+        "data": {
+            "train": [{"manifest": str(speech.train.resolve())}],
+            "development": {"manifest": str(speech.development.resolve())},
+            "symbols": "".join(network.labels),
+        },
+        "model": {
+            "architecture": "initial",
+            "initial": str(run.resolve()),
+            "features": changed_features(network.features),
+        },
+        "optimizer": {"steps": STEPS},
+    }
+    return parse_recipe(values, str(network.path)).model_dump(mode="json")
 
 
 def prove_trainable(network: ImportedNetwork) -> DeepSpeech:

@@ -24,6 +24,7 @@ SAFETENSORS_SUFFIX = ".safetensors"
 _OTHER_FORMATS = {
     ".pbmm": "an inference graph of Mozilla DeepSpeech",
     ".pb": "a TensorFlow graph",
+    ".onnx": "an ONNX graph",
     ".tflite": "a TensorFlow Lite graph",
     ".scorer": "a language model of Mozilla DeepSpeech",
     ".index": "a TensorFlow checkpoint",
@@ -54,18 +55,19 @@ def read_state_dict(path: Path, key: str | None = None) -> StateDict:
     Training scripts often save a dictionary that holds the state dict under some name: ``key``
     says which; without it, the only entry that holds tensors is taken.
     """
-    if path.suffix in _OTHER_FORMATS:
+    suffix = path.suffix.lower()
+    if suffix in _OTHER_FORMATS:
         raise ExchangeError(
-            f"{path}: is {_OTHER_FORMATS[path.suffix]}, which cannot be imported; expected a torch "
+            f"{path}: is {_OTHER_FORMATS[suffix]}, which cannot be imported; expected a torch "
             f"state dict ({', '.join(TORCH_SUFFIXES)}) or {SAFETENSORS_SUFFIX}: rebuild the "
             f"network in torch, copy its weights, and {_ADVICE}"
         )
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise ExchangeError(f"{path}: {what}; expected a torch state dict or {SAFETENSORS_SUFFIX}")
-    if path.suffix == SAFETENSORS_SUFFIX:
+    if suffix == SAFETENSORS_SUFFIX:
         return StateDict(path, _read_safetensors(path), ordered=False)
-    if path.suffix not in TORCH_SUFFIXES:
+    if suffix not in TORCH_SUFFIXES:
         raise ExchangeError(
             f"{path}: a state dict must end in {', '.join(TORCH_SUFFIXES)} or {SAFETENSORS_SUFFIX}"
         )

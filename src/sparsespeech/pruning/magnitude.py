@@ -35,7 +35,7 @@ class Weights:
 
     def kept(self) -> Tensor:
         """Magnitudes of the weights that the mask keeps, float32[kept]."""
-        return self.weight.detach()[self.mask > 0].abs().float()
+        return self.weight.detach().masked_select(self.mask > 0).abs().float()
 
     def bounded(self, counts: Tensor) -> Tensor:
         """``counts`` within what may be pruned of this tensor."""
@@ -108,12 +108,14 @@ def magnitude_mask(weight: Tensor, mask: Tensor, sparsity: float) -> Tensor:
     a pruned weight never comes back. Ties are broken by position, so the result is deterministic.
     """
     kept = mask > 0
-    more = round(sparsity * weight.numel()) - (weight.numel() - int(kept.sum()))
+    already = weight.numel() - int(kept.count_nonzero())
+    more = round(sparsity * weight.numel()) - already
     if more <= 0:
         return mask
     magnitude = weight.detach().abs().float()
-    threshold = kth_smallest(magnitude[kept], more)
+    left = magnitude.masked_select(kept) if already else magnitude.flatten()
+    threshold = kth_smallest(left, more)
     gone = (kept & (magnitude < threshold)).flatten()
     equal = (kept & (magnitude == threshold)).flatten().nonzero()[:, 0]
-    gone[equal[: more - int(gone.sum())]] = True
-    return mask * ~gone.view_as(mask)
+    gone[equal[: more - int(gone.count_nonzero())]] = True
+    return mask.masked_fill(gone.view_as(mask), 0.0)

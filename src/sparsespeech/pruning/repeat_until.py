@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.progress import Progress
 
 from sparsespeech import atomic_file
@@ -34,6 +35,7 @@ from sparsespeech.training.loop import train
 from sparsespeech.training.recipe import Recipe, expand_path, parse_recipe
 from sparsespeech.training.run_identity import first_difference
 from sparsespeech.training.run_log import training_progress
+from sparsespeech.training.weight_matrices import count_weights
 
 _SCAN_SEED = 0
 
@@ -80,6 +82,8 @@ def repeat_until(recipe: Recipe, output: Path, *, threads: int | None = None) ->
     if loop is None:
         with training_progress(True) as progress:
             loop = Loop(development_wer(dense, recipe, output / "features", progress), ())
+        text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+        atomic_file.write_text(output / "recipe.yaml", text)
         _write(output, facts, loop)
     while not loop.ended:
         number = len(loop.rounds) + 1
@@ -187,9 +191,8 @@ def _required(recipe: Recipe) -> tuple[RepeatUntil, Pruning, Path]:
 
 def _sparsity(checkpoint: Checkpoint) -> float:
     """Share of zeros over all weight matrices."""
-    matrices = [tensor for tensor in checkpoint.weights.values() if tensor.ndim == 2]
-    nonzeros = sum(int(matrix.count_nonzero()) for matrix in matrices)
-    return 1.0 - nonzeros / sum(matrix.numel() for matrix in matrices)
+    entries, nonzeros = count_weights(checkpoint)
+    return 1.0 - nonzeros / entries
 
 
 def _share_features(folder: Path, features: Path) -> None:

@@ -78,7 +78,8 @@ class Group:
         below, size = 0, 0
         for part in self.parts:
             mask = part.of(masks)
-            below += int(((mask == 0) | (part.of(weights).abs() < threshold)).sum())
+            gone = (mask == 0) | (part.of(weights).abs() < threshold)
+            below += int(gone.count_nonzero())
             size += mask.numel()
         return below / size
 

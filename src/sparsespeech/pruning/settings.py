@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from sparsespeech.pruning.structure_settings import Structure, Unstructured
 from sparsespeech.training.recipe_section import Count, Positive, RecipeSection, Share, Sparsity
@@ -33,8 +33,18 @@ class MatrixSettings(RecipeSection):
     scope: Scope | None = None
 
 
+def _exception_kind(value: object) -> str:
+    return "settings" if isinstance(value, dict | MatrixSettings) else "sparsity"
+
+
+# Told apart by their type, so that a message speaks of what was written.
+MatrixException = Annotated[
+    Annotated[Sparsity, Tag("sparsity")] | Annotated[MatrixSettings, Tag("settings")],
+    Discriminator(_exception_kind),
+]
+
 # The first layer bears less than the others; the output layer is small and decides.
-DEFAULT_EXCEPTIONS: dict[str, Sparsity | MatrixSettings] = {
+DEFAULT_EXCEPTIONS: dict[str, MatrixException] = {
     r"^layer1\.": 0.85,
     r"^layer6\.": 0.0,
 }
@@ -100,7 +110,7 @@ class Pruning(RecipeSection):
     maximum_sparsity: Sparsity = 0.99
     structure: Structure = Unstructured()
     include: tuple[str, ...] = ()
-    exceptions: dict[str, Sparsity | MatrixSettings] = Field(
+    exceptions: dict[str, MatrixException] = Field(
         default_factory=lambda: dict(DEFAULT_EXCEPTIONS)
     )
     from_sensitivity: str | None = None

@@ -1,7 +1,7 @@
 """The patterns that pruning can be held to, as the recipe writes them.
 
 The row cap is after the accelerator of the MAU paper, which takes 64 of 1,024 columns of a row
-in a step.
+in a step; balanced banks are those of [Cao et al. 2019].
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from sparsespeech.training.recipe_section import Count, RecipeSection
 
@@ -63,11 +63,7 @@ class Block(RecipeSection):
     columns: Count = 16
 
 
-Structure = Annotated[
-    Unstructured | BankBalanced | RowCap | NOfM | Block, Field(discriminator="kind")
-]
-
-# How an option of the command line writes each structure.
+# How a recipe may write a structure as text, and the command line must.
 _WRITTEN = {
     "unstructured": r"unstructured",
     "bank_balanced": r"bank:(?P<bank>\d+)",
@@ -75,19 +71,35 @@ _WRITTEN = {
     "n_of_m": r"(?P<n>\d+):(?P<m>\d+)",
     "block": r"block:(?P<rows>\d+)x(?P<columns>\d+)",
 }
+
+
+def _keys_of_text(value: object) -> object:
+    """The keys of a structure that is written as text; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    for kind, form in _WRITTEN.items():
+        found = re.fullmatch(form, value)
+        if found:
+            return {"kind": kind, **found.groupdict()}
+    raise ValueError(
+        f"{value!r} is no structure; expected unstructured, bank:64, row-cap:64/1024, 2:4 or "
+        f"block:4x16, the numbers as you like"
+    )
+
+
+Structure = Annotated[
+    Annotated[Unstructured | BankBalanced | RowCap | NOfM | Block, Field(discriminator="kind")],
+    BeforeValidator(_keys_of_text),
+]
 _ANY_STRUCTURE: TypeAdapter[Structure] = TypeAdapter(Structure)
 
 
 def parse_structure(text: str) -> Structure:
     """The structure that ``text`` names: ``bank:64``, ``row-cap:64/1024``, ``2:4``, ``block:4x16``.
 
-    Raises ValueError for another text or impossible numbers.
+    Raises ValueError, in one line, for another text or impossible numbers.
     """
-    for kind, form in _WRITTEN.items():
-        found = re.fullmatch(form, text)
-        if found:
-            return _ANY_STRUCTURE.validate_python({"kind": kind, **found.groupdict()})
-    raise ValueError(
-        f"{text!r} is no structure; expected unstructured, bank:64, row-cap:64/1024, 2:4 or "
-        f"block:4x16, the numbers as you like"
-    )
+    try:
+        return _ANY_STRUCTURE.validate_python(text)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None

@@ -48,7 +48,7 @@ def structured_mask(
         case NOfM(n=n, m=m):
             capped = _cap_slices(weight, mask, m, n * relaxation)
             largest = _cap_slices(weight, mask, m, n)
-            if round(sparsity * mask.numel()) <= mask.numel() - int(largest.sum()):
+            if round(sparsity * mask.numel()) <= mask.numel() - int(largest.count_nonzero()):
                 # A ramp to exactly N of M must leave N in each M on its way.
                 weight = torch.where(largest > 0, torch.inf, weight.detach())
             return magnitude_mask(weight, capped, sparsity)
@@ -101,7 +101,7 @@ def _prune_each(weight: Tensor, mask: Tensor, zeros: int) -> Tensor:
     below = magnitude < threshold
     equal = magnitude == threshold
     rank = below.sum(dim=-1, keepdim=True) + equal.cumsum(dim=-1, dtype=torch.int32)
-    return mask * ~(below | (equal & (rank <= zeros)))
+    return mask.masked_fill(below | (equal & (rank <= zeros)), 0.0)
 
 
 def _block_mask(weight: Tensor, mask: Tensor, sparsity: float, rows: int, columns: int) -> Tensor:

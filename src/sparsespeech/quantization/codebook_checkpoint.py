@@ -8,7 +8,7 @@ whose matrices hold at most K different integers (rule R1 maps equal weights to 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +80,13 @@ def share_checkpoint(
     """
     if list_checkpoints(output):
         raise CheckpointError(f"{output}: holds checkpoints already; give another --output")
-    model = build_model(checkpoint)
+    own = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
+    model = build_model(replace(checkpoint, weights=own))  # the model trains in place
     names = [name for name in prunable_names(model) if bool(checkpoint.weights[name].any())]
     codebooks = {
         name: _codebook(checkpoint.weights[name], size, initialisation)
         for name in progress.track(names, description="codebooks")
     }
-    before = {name: checkpoint.weights[name].clone() for name in names}
     losses: list[float] = []
     if retraining is not None:
         recipe = parse_recipe(checkpoint.facts["recipe"], str(checkpoint.path))
@@ -99,7 +99,7 @@ def share_checkpoint(
     if retraining is not None:
         facts["retraining"] = asdict(retraining)
     path = _save(checkpoint, output, weights, facts, retraining.steps if retraining else 0)
-    matrices = tuple(_facts(name, before[name], weights[name]) for name in names)
+    matrices = tuple(_facts(name, checkpoint.weights[name], weights[name]) for name in names)
     return SharedCheckpoint(path, matrices, _ends(losses))
 
 

@@ -73,7 +73,7 @@ def output_scale(
 def _row(name: str, scale: float | None, zero_point: int, ends: tuple[int, int]) -> list[str]:
     stored = f"{ends[0]} to {ends[1]}"
     if scale is None:
-        return [name, "by row", f"{zero_point}", stored, ""]
+        return [name, "unknown", f"{zero_point}", stored, ""]
     low, high = (scale * (end - zero_point) for end in ends)
     span = f"{low:.2f} to {high:.2f}".replace("-", "−")
     return [name, f"{scale:.3e}", f"{zero_point}", stored, span]

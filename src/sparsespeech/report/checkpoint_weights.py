@@ -91,7 +91,9 @@ def read_checkpoint_weights(path: Path) -> CheckpointWeights:
         raise
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot read: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, SparseSpeechError) as error:
+    except (
+        KeyError, TypeError, ValueError, AttributeError, RecursionError, SparseSpeechError
+    ) as error:  # fmt: skip
         raise CheckpointError(f"{folder / _STATE}: incomplete or wrong: {error!r}") from None
 
 

@@ -90,7 +90,9 @@ def _paint_sparsity(axes: Axes, course: RunCourse) -> None:
         return
     other = axes.twinx()
     other.grid(visible=False)
-    other.vlines(course.changed.steps, 0, course.changed.values, color=GREY, linewidth=1)
+    axes.set_zorder(other.get_zorder() + 1)  # the curve stands before the lines
+    axes.patch.set_visible(False)
+    other.vlines(course.changed.steps, 0, course.changed.values, color=GREY, linewidth=1, alpha=0.5)
     other.set_ylim(bottom=0)
     other.yaxis.set_major_formatter("{x:,.0f}")
     other.set_ylabel("mask entries\nchanged", color=GREY)

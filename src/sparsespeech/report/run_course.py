@@ -74,7 +74,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
         rows = [json.loads(line) for line in lines[:-1] if line]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: cannot read the training log: {error}; give the folder of a run of "
             f"'sparsespeech train'"

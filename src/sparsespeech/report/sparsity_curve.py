@@ -51,7 +51,7 @@ def read_points(path: Path, sparsity_of: Callable[[str], float | None]) -> list[
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReportError(f"{path}: cannot read the points: {error}") from None
     entries: list[Any] = content if isinstance(content, list) else []
     if isinstance(content, dict):

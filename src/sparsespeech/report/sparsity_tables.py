@@ -26,6 +26,7 @@ class MatrixSummary:
     empty_rows: int  # outputs that depend on their bias alone
     unused_columns: int  # inputs that nobody reads
     scale: float | None
+    scales: tuple[float, float] | None
     is_integer: bool
     largest: float  # largest absolute value, as stored
     distinct: int  # different nonzero values
@@ -53,6 +54,7 @@ def summarise(matrix: WeightMatrix) -> MatrixSummary:
         empty_rows=int((matrix.row_nonzeros == 0).sum()),
         unused_columns=int((matrix.column_nonzeros == 0).sum()),
         scale=matrix.scale,
+        scales=matrix.scales,
         is_integer=matrix.is_integer,
         largest=float(np.abs(value).max(initial=0.0)),
         distinct=int(np.unique(matrix.value).size),
@@ -146,7 +148,10 @@ def _totals(parameters: int, matrices: Sequence[MatrixSummary]) -> list[Cell]:
 def _scale(matrix: MatrixSummary) -> str:
     if not matrix.is_integer:
         return "float"
-    return "by row" if matrix.scale is None else f"{matrix.scale:.3e}"
+    if matrix.scales is None:
+        return "unknown"
+    low, high = (f"{end:.3e}" for end in matrix.scales)
+    return low if low == high else f"{low} to {high}"
 
 
 def _megabytes(count: int) -> str:

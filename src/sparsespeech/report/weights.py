@@ -24,8 +24,8 @@ GATES = ("i", "f", "g", "o")
 class WeightMatrix:
     """Compressed sparse rows [R, C] of integers or floats; absent weights are pruned ones.
 
-    ``scale`` turns values into real weights: 1.0 for floats, None where rows have scales of
-    their own.
+    ``scales`` are the smallest and the largest scale of the rows, which turn values into real
+    weights: 1.0 for floats, None where the file does not say.
     """
 
     name: str
@@ -33,7 +33,12 @@ class WeightMatrix:
     row_start: NDArray[np.int64]  # int64[R + 1]
     column: NDArray[np.int32]  # int32[n]
     value: NDArray[np.integer] | NDArray[np.floating]  # [n], never 0
-    scale: float | None
+    scales: tuple[float, float] | None
+
+    @property
+    def scale(self) -> float | None:
+        """The scale of all rows; None where it is unknown or differs."""
+        return self.scales[0] if self.scales and self.scales[0] == self.scales[1] else None
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -117,10 +122,8 @@ class ModelWeights:
         }
         for layer in self.model.layers:
             for name, matrix in layer_matrices(layer):
-                ends = scales[name]
-                scale = ends[0] if ends is not None and ends[0] == ends[1] else None
                 yield WeightMatrix(
-                    name, matrix.shape, matrix.row_start, matrix.column, matrix.value, scale
+                    name, matrix.shape, matrix.row_start, matrix.column, matrix.value, scales[name]
                 )
 
 
@@ -130,5 +133,5 @@ def compress(name: str, dense: NDArray[np.floating]) -> WeightMatrix:
     starts = np.searchsorted(rows, np.arange(dense.shape[0] + 1)).astype(np.int64)
     shape = (dense.shape[0], dense.shape[1])
     return WeightMatrix(
-        name, shape, starts, columns.astype(np.int32), dense[rows, columns], scale=1.0
+        name, shape, starts, columns.astype(np.int32), dense[rows, columns], scales=(1.0, 1.0)
     )

@@ -5,6 +5,9 @@ So a network of any graph is trained further, an imported one for example, whate
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from sparsespeech.errors import CheckpointError, RecipeError, SparseSpeechError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Graph
@@ -27,17 +30,23 @@ def initial_graph(recipe: Recipe) -> Graph:
     try:
         graph = Graph.from_json(state["graph"])
         features = MfccConfig.from_json(state["features"])
-        symbols = "".join(state["labels"])
+        labels = list(state["labels"])
     except (KeyError, TypeError, SparseSpeechError) as error:
         raise CheckpointError(f"{folder}: state.json is incomplete or wrong: {error}") from None
-    defaults = MfccConfig().to_json()
-    wanted = {key: value for key, value in features.to_json().items() if value != defaults[key]}
     if recipe.feature_config() != features:
         raise RecipeError(
-            f"model.features: {folder} was made for other features; write model.features: {wanted}"
+            f"model.features: {folder} was made for other features; write model.features: "
+            f"{changed_features(features)}"
         )
-    if recipe.data.symbols != symbols:
+    if list(recipe.data.symbols) != labels:
         raise RecipeError(
-            f"data.symbols: {recipe.data.symbols!r}, but {folder} writes {symbols!r}; write that"
+            f"data.symbols: {recipe.data.symbols!r}, but {folder} writes {''.join(labels)!r}; "
+            f"write that"
         )
     return graph
+
+
+def changed_features(features: MfccConfig) -> dict[str, Any]:
+    """What ``model.features`` of a recipe must say to get ``features``."""
+    defaults = asdict(MfccConfig())
+    return {key: value for key, value in asdict(features).items() if value != defaults[key]}

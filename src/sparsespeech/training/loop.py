@@ -249,7 +249,7 @@ class Session:
         self.average.update(step)
         if self.masks is not None:
             self.masks.apply(self.average.values)
-        if usual is None:
+        if usual is None or norm <= limit:  # a large norm, but none that was clipped
             return loss.ctc, None
         return loss.ctc, exploded(norm, usual, self._names(batch, loss.largest(_NAMED_UTTERANCES)))
 

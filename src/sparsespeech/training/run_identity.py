@@ -11,7 +11,7 @@ from sparsespeech.errors import CheckpointError
 from sparsespeech.training.checkpoint import find_checkpoint
 from sparsespeech.training.dataset import SpeechDataset
 from sparsespeech.training.distillation import Teacher
-from sparsespeech.training.recipe import Recipe, expand_path
+from sparsespeech.training.recipe import Recipe, expand_path, parse_recipe
 
 # A resumed run may log differently and have another name; everything else decides its bits.
 _FREE_SECTIONS = ("logging", "name")
@@ -51,7 +51,9 @@ def check_same_run(
     ``state`` is its ``state.json``: recipe and ``inputs`` (:func:`run_inputs`) must be the same.
     """
     ours = {**recipe.model_dump(mode="json"), **inputs}
-    theirs = {**state["recipe"], **{key: state["progress"].get(key) for key in inputs}}
+    # Parsed anew: a key that came later has its default in older runs.
+    recipe_then = parse_recipe(state["recipe"], str(folder)).model_dump(mode="json")
+    theirs = {**recipe_then, **{key: state["progress"].get(key) for key in inputs}}
     for section in _FREE_SECTIONS:
         theirs[section] = ours[section]
     different = first_difference(theirs, ours)

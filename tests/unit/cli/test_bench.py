@@ -87,5 +87,5 @@ def test_a_busy_machine_is_warned_of(
 def test_help_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--help"]) == 0
     shown = capsys.readouterr().out
-    for name in ("latency", "throughput", "density", "deepbench", "lstmp"):
+    for name in ("latency", "throughput", "density", "deepbench", "lstmp", "training"):
         assert name in shown

@@ -13,6 +13,7 @@ import yaml
 from sparsespeech.backend import backend_names, is_built, load_backend
 from sparsespeech.cli.main import main
 from sparsespeech.model_file.reader import read_model
+from sparsespeech.training.checkpoint import load_checkpoint
 from tests.foreign_network import ForeignNetwork, describe
 from tests.tone_corpus import tiny_recipe, write_corpus
 
@@ -81,6 +82,8 @@ def test_options_in_place_of_a_file(tmp_path: Path) -> None:
         (["--check", "nowhere.jsonl"], "nowhere.jsonl: cannot read the manifest"),
         (["--describe", "nowhere.yaml"], "nowhere.yaml: cannot read"),
         (["--limit", "0"], "--limit"),
+        (["--train", "nowhere.jsonl"], "--train and --development go together"),
+        (["--train", "a.jsonl", "--development", "b.jsonl"], "a.jsonl: cannot read the manifest"),
     ],
     ids=str,
 )
@@ -137,6 +140,36 @@ def test_imported_network_goes_through_every_later_command(
             if is_built(backend)
         ]
         assert all(np.array_equal(logits[0], other) for other in logits)
+
+
+@pytest.mark.slow
+def test_prune_trains_an_imported_network_further(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, described = write_foreign(tmp_path, stack=2)
+    write_corpus(tmp_path / "corpus", 6)
+    monkeypatch.chdir(tmp_path)
+    speech = ["--train", "corpus/manifest.jsonl", "--development", "corpus/manifest.jsonl"]
+    arguments = [str(model), "--describe", str(described), "--output", "imported", *speech]
+    assert main(["import", *arguments]) == 0
+    assert "next: sparsespeech prune imported " in capsys.readouterr().out
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # the manifests are found from everywhere
+    options = [
+        "--sparsity",
+        "0.9",
+        "--exceptions",
+        r"^layer5\.=0",
+        "--steps",
+        "6",
+        "--threads",
+        "1",
+    ]
+    assert main(["prune", "../imported", *options, "--output", "pruned"]) == 0
+    weights = load_checkpoint(Path("pruned")).weights
+    zeros = {name: float((w == 0).float().mean()) for name, w in weights.items() if w.ndim == 2}
+    assert zeros["layer5.weight"] == 0.0
+    assert zeros["layer4.directions.1.weight_ih"] == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize(

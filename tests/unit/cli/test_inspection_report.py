@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from sparsespeech.cli.main import main
 from sparsespeech.model_file.writer import write_model
+from sparsespeech.report.model_report import ReportSources
 from tests.random_models import random_integer_model
 
 
@@ -19,11 +21,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
-def test_page_is_written_and_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_is_written_and_named(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page(model: str, sources: ReportSources, advance: Callable[[str, int], None]) -> str:
+        advance("layer1.weights", 1)
+        return f"{model} {sources}"
+
+    monkeypatch.setattr("sparsespeech.cli.inspection_report.build_report", page)
     html = path.with_name("report.html")
-    assert main(["inspect", str(path), "--html", str(html)]) == 0
+    options = ["--run", "r", "--dense", "d", "--pruned", "p", "--sweep", "s"]
+    assert main(["inspect", str(path), "--html", str(html), *options]) == 0
     assert capsys.readouterr().out == f"report: {html}\n"
-    assert html.read_text(encoding="utf-8").endswith("</html>\n")
+    sources = ReportSources(Path("r"), Path("d"), Path("p"), Path("s"))
+    assert html.read_text() == f"{path} {sources}"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,15 @@
 """Bootstrap intervals: exact in degenerate cases, right on average otherwise."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from sparsespeech.evaluation.bootstrap import paired_difference, rate_interval
+from sparsespeech.evaluation.bootstrap import (
+    mean_paired_difference,
+    paired_difference,
+    rate_interval,
+)
 
 
 def test_equal_utterances_have_no_spread() -> None:
@@ -76,3 +82,38 @@ def test_a_large_set_is_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     whole = rate_interval(errors, lengths, samples=500)
     monkeypatch.setattr("sparsespeech.evaluation.bootstrap._BLOCK", 100)
     assert rate_interval(errors, lengths, samples=500) == pytest.approx(whole)
+
+
+def test_mean_over_seeds_against_every_draw() -> None:
+    # Two seeds and two utterances: all 4 draws of seeds times 4 draws of utterances, by hand.
+    errors, other, lengths = [[4, 1], [9, 2]], [[1, 1], [2, 0]], [10, 30]
+    means = []
+    for seeds in itertools.product(range(2), repeat=2):
+        for drawn in itertools.product(range(2), repeat=2):
+            words = sum(lengths[u] for u in drawn)
+            rates = [100 * sum(errors[s][u] - other[s][u] for u in drawn) / words for s in seeds]
+            means.append(np.mean(rates))
+    for confidence in (0.56, 0.8, 0.95):  # tails away from the steps of 16 outcomes
+        tail = 50 * (1 - confidence)
+        expected = np.percentile(means, [tail, 100 - tail], method="inverted_cdf")
+        mean, low, high = mean_paired_difference(errors, other, lengths, confidence=confidence)
+        assert (low, high) == pytest.approx(tuple(expected))
+    assert mean == pytest.approx(100 * (3 + 0 + 7 + 2) / 2 / 40)
+
+
+def test_one_seed_is_the_paired_difference() -> None:
+    errors, other, lengths = [3, 0, 2, 5, 1], [1, 1, 2, 2, 0], [4, 5, 6, 7, 8]
+    speakers = ["a", "a", "b", "b", "c"]
+    assert mean_paired_difference(
+        [errors], [other], lengths, speakers=speakers
+    ) == paired_difference(errors, other, lengths, speakers=speakers)
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    lengths = [10] * 100
+    alike = mean_paired_difference([[1] * 100] * 5, [[0] * 100] * 5, lengths)
+    apart = mean_paired_difference([[n] * 100 for n in (0, 0, 1, 2, 2)], [[0] * 100] * 5, lengths)
+    assert alike == (10.0, 10.0, 10.0)
+    # The mean of five draws from {0, 0, 10, 20, 20}: deviation 8.94 / sqrt(5) = 4.
+    assert apart[0] == pytest.approx(10.0)
+    assert apart[1:] == pytest.approx((10 - 1.96 * 4, 10 + 1.96 * 4), abs=2.0)

@@ -90,6 +90,7 @@ def test_torchscript_is_refused_unread(tmp_path: Path) -> None:
     ("name", "part"),
     [("deepspeech-0.9.3-models.pbmm", "an inference graph of Mozilla DeepSpeech"),
      ("model.tflite", "a TensorFlow Lite graph"), ("best.index", "a TensorFlow checkpoint"),
+     ("m.ONNX", "an ONNX graph"),
      ("m.pt", "no such file"), ("m.safetensors", "no such file")],
 )  # fmt: skip
 def test_files_of_others(tmp_path: Path, name: str, part: str) -> None:

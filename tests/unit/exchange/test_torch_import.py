@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from sparsespeech.errors import CheckpointError, ExchangeError
 from sparsespeech.exchange.description import Description, read_description
-from sparsespeech.exchange.imported_checkpoint import save_imported_network
+from sparsespeech.exchange.imported_checkpoint import Speech, save_imported_network
 from sparsespeech.exchange.state_dict import StateDict, read_state_dict
 from sparsespeech.exchange.torch_import import ImportedNetwork, import_state_dict
 from sparsespeech.graph import Linear, Lstm, Output
@@ -266,6 +266,14 @@ def test_run_folder_with_checkpoints_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ExchangeError, match="holds checkpoints already"):
         save_imported_network(imported(tmp_path, ForeignNetwork(9)), tmp_path / "run")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_labels_of_several_characters_cannot_be_trained_on(tmp_path: Path) -> None:
+    network = imported(tmp_path, ForeignNetwork(), labels=[" ", "a", "b", "c", "sch"])
+    speech = Speech(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    with pytest.raises(ExchangeError, match="symbols of one character only"):
+        save_imported_network(network, tmp_path / "run", speech)
+    assert load_checkpoint(save_imported_network(network, tmp_path / "run")).labels[-1] == "sch"
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_rounds_prune_further_by_the_scan_and_keep_zeros(
     assert (tmp_path / "round-02" / "features").resolve() == (tmp_path / "features").resolve()
 
 
+@pytest.mark.slow
 def test_a_stopped_loop_goes_on_to_the_same_end(
     dense: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +100,9 @@ def test_a_stopped_loop_goes_on_to_the_same_end(
     monkeypatch.setattr(loop_module, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
         repeat_until(recipe, tmp_path / "stopped")
-    monkeypatch.setattr(loop_module, "scan_checkpoint", scan := _count(loop_module.scan_checkpoint))
+    monkeypatch.setattr(
+        loop_module, "scan_checkpoint", scan := Counted(loop_module.scan_checkpoint)
+    )
     after = repeat_until(recipe, tmp_path / "stopped")
     assert [run.name for run in calls] == ["round-01", "round-02", "round-02"]
     assert len(scan.calls) == 1  # of round 2, which was complete already
@@ -113,7 +116,7 @@ def test_a_stopped_loop_goes_on_to_the_same_end(
     assert after.ended == whole.ended == "2 rounds done"
 
 
-class _count:  # noqa: N801 - used as a function
+class Counted:
     def __init__(self, function: Any) -> None:
         self.function, self.calls = function, []
 
@@ -171,3 +174,22 @@ def test_train_runs_the_rounds(
     assert main([*command, "--resume"]) == 0
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main([*command, "--resume"]) == 2
+
+
+def test_prune_runs_the_rounds_without_a_recipe(
+    dense: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "loop"
+    command = ["prune", str(dense[1]), "--output", str(output), "--json"]
+    options = ["--sparsity", "0.6", "--steps", "4", "--step-sparsity", "0.25"]
+    rounds = ["--repeat-until-wer-loss", "1000", "--set", "repeat_until.sparsities=[0.5,0.9]"]
+    assert main([*command, *options]) == 2
+    assert "goes with --repeat-until-wer-loss" in " ".join(
+        capsys.readouterr().err.replace("│", " ").split()
+    )
+    assert main([*command, *options, *rounds]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [done["target"] for done in found["rounds"]] == [0.5, 0.6]
+    assert found["checkpoint"] == found["rounds"][1]["checkpoint"]
+    assert main([*command, "--resume"]) == 0
+    assert json.loads(capsys.readouterr().out) == found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from sparsespeech.pruning.settings import Pruning
+from sparsespeech.pruning.settings import MatrixSettings, Pruning
+from sparsespeech.pruning.structure_settings import BankBalanced, NOfM
 
 STAGES = [{"sparsity": 0.5, "steps": 30}, {"sparsity": 0.9, "steps": 40}]
 
@@ -33,6 +34,8 @@ def section(**values: object) -> Pruning:
         ({"structure": {"kind": "n_of_m", "n": 4}}, "must be below m"),
         ({"structure": {"kind": "diagonal"}}, "diagonal"),
         ({"exceptions": {"layer1": 1.0}}, "less than 1"),
+        ({"exceptions": {"layer1": {"sparsity": 2}}}, "layer1.settings.sparsity"),
+        ({"structure": "bank"}, "'bank' is no structure"),
         ({"exceptions": {"layer1": {"sparsiti": 0.5}}}, "sparsiti"),
         ({"shape": "quartic"}, "quartic"),
     ],
@@ -41,6 +44,15 @@ def test_impossible_values(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         section(**values)
     assert message in str(caught.value)
+
+
+def test_structures_written_as_text() -> None:
+    change = {"structure": "2:4"}
+    settings = section(structure="bank:32", exceptions={"layer1": change, "layer2": 0.5})
+    assert settings.structure == BankBalanced(kind="bank_balanced", bank=32)
+    assert settings.exceptions["layer1"] == MatrixSettings(structure=NOfM(kind="n_of_m"))
+    assert settings.exceptions["layer2"] == 0.5
+    assert Pruning.model_validate(settings.model_dump(mode="json")) == settings
 
 
 def test_the_ramp_in_steps() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,8 @@ def test_a_matrix_without_gradient_is_left_alone() -> None:
 
 
 def retrained(checkpoint: Checkpoint, steps: int, rate: float) -> tuple[Any, list[float]]:
-    model = build_model(checkpoint)
-    model.load_state_dict({name: t.clone() for name, t in checkpoint.weights.items()})
+    own = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
+    model = build_model(replace(checkpoint, weights=own))
     names = prunable_names(model)
     codebooks = {
         name: build_codebook(weights[weights != 0], 4)
@@ -131,9 +132,9 @@ def retrained(checkpoint: Checkpoint, steps: int, rate: float) -> tuple[Any, lis
 def test_retraining_lowers_the_loss_with_few_values_and_the_same_zeros(
     checkpoint: Checkpoint,
 ) -> None:
-    model, losses = retrained(checkpoint, 40, 0.02)
-    assert len(losses) == 40
-    assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:3])
+    model, losses = retrained(checkpoint, 25, 0.02)
+    assert len(losses) == 25
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3])
     for name in prunable_names(model):
         weights = model.get_parameter(name).detach()
         assert torch.equal(weights == 0, checkpoint.weights[name] == 0)
@@ -153,8 +154,9 @@ def test_retraining_is_the_same_each_time(checkpoint: Checkpoint) -> None:
 
 
 def test_divergence_is_reported(checkpoint: Checkpoint) -> None:
-    with pytest.raises(TrainingError, match=r"codebook step \d+: .*lower --learning-rate"):
-        retrained(checkpoint, 8, 1e30)
+    broken = {**checkpoint.weights, "layer6.bias": torch.full((6,), torch.nan)}
+    with pytest.raises(TrainingError, match=r"codebook step 0: .*lower --learning-rate"):
+        retrained(replace(checkpoint, weights=broken), 2, 0.02)
 
 
 def test_batches_begin_shuffled_and_cover_the_corpus(checkpoint: Checkpoint) -> None:

@@ -187,6 +187,18 @@ def test_ranges_take_one_term_an_utterance_and_no_padding(lstm: dict[str, Any]) 
         assert alone.tensors()[name].numpy() == pytest.approx(state.numpy(), rel=0.05, abs=0.05)
 
 
+def test_padding_never_widens_a_range() -> None:
+    """A layer that is loudest where nobody speaks: frames of 1 give 2.5 or, at an end, 5."""
+    model = build_model(random_checkpoint(context=1, coefficients=5)).train()
+    for name, parameter in model.get_submodule("layer1").named_parameters():
+        parameter.data.fill_(-0.5 if name == "weight" else 10.0)
+    frames = torch.zeros(2, 20, 5)
+    frames[0, :20], frames[1, :4] = 1.0, 1.0
+    retraining = FixedPointRetraining(model, EIGHT, momentum=0.0)  # the last utterance only
+    retraining.forward(frames, torch.tensor([20, 4]))
+    assert retraining.tensors()["layer1"][1].item() == pytest.approx(5.0, rel=0.02)
+
+
 @pytest.mark.parametrize("lstm", [{}, {"projection": 5, "merge": "sum"}])
 def test_ranges_are_nearly_those_of_calibration(lstm: dict[str, Any]) -> None:
     """One utterance again and again: no range moves, so none clips what the next layer gets."""

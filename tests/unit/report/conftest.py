@@ -23,7 +23,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def save_random_run(run: Path, *, seed: int, hidden: int = 6) -> Path:
-    checkpoint = random_checkpoint(seed, hidden=hidden, context=2, coefficients=26, labels=3)
+    checkpoint = random_checkpoint(
+        seed, hidden=hidden, bidirectional=False, context=2, coefficients=26, labels=3
+    )
     state = {
         "recipe": {"name": "<script>tiny</script>"},
         "progress": {"hours": 0.1},

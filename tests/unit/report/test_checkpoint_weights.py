@@ -20,8 +20,6 @@ SOURCES = {
     "layer3.weights": "layer3.weight",
     "layer4.forward.input_weights": "layer4.directions.0.weight_ih",
     "layer4.forward.recurrent_weights": "layer4.directions.0.weight_hh",
-    "layer4.backward.input_weights": "layer4.directions.1.weight_ih",
-    "layer4.backward.recurrent_weights": "layer4.directions.1.weight_hh",
     "layer5.weights": "layer5.weight",
     "layer6.weights": "layer6.weight",
 }

@@ -66,9 +66,7 @@ def test_bench_accuracy_gives_medians_and_single_runs_as_one_series(tmp_path: Pa
 
 def test_evaluations_get_the_sparsity_of_their_models(tmp_path: Path) -> None:
     models = [{"model": name, "wer": 8.5, "decoder": "greedy"} for name in ("here", "gone")]
-    found = read_points(
-        write(tmp_path / "x.json", {"models": models}), lambda model: {"here": 0.75}.get(model)
-    )
+    found = read_points(write(tmp_path / "x.json", {"models": models}), {"here": 0.75}.get)
     assert found == [Point("greedy", 0.75, 8.5, None)]
 
 

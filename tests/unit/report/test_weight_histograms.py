@@ -21,7 +21,8 @@ from sparsespeech.report.weights import WeightMatrix, compress
 def integer_matrix(values: list[int], scale: float | None) -> WeightMatrix:
     column = np.arange(len(values), dtype=np.int32)
     starts = np.array([0, len(values)])
-    return WeightMatrix("x", (1, 1000), starts, column, np.array(values, dtype=np.int16), scale)
+    scales = None if scale is None else (scale, scale)
+    return WeightMatrix("x", (1, 1000), starts, column, np.array(values, dtype=np.int16), scales)
 
 
 def test_area_is_one_where_nothing_is_cut_off(rng: np.random.Generator) -> None:

@@ -74,4 +74,6 @@ def test_matrices_of_a_model_have_its_names_and_scales() -> None:
 def test_row_scales_are_no_one_scale() -> None:
     model = random_integer_model(np.random.default_rng(0), hidden=6)
     facts = {"weight_scale_ranges": {"layer1.weights": [0.1, 0.2]}}
-    assert weights_of(dataclasses.replace(model, quantization=facts))[0].scale is None
+    matrix = weights_of(dataclasses.replace(model, quantization=facts))[0]
+    assert matrix.scale is None
+    assert matrix.scales == (0.1, 0.2)

@@ -1,0 +1,141 @@
+"""Table III from hypotheses that are made up, so every figure is known beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparsespeech.benchmarks.accuracy import (
+    AccuracyOptions,
+    Recognised,
+    Request,
+    run_accuracy,
+)
+from sparsespeech.benchmarks.accuracy_plan import parse_plan
+from sparsespeech.benchmarks.plots import draw
+from sparsespeech.benchmarks.result import BenchResult
+from sparsespeech.evaluation.word_error_rate import count_errors
+
+UTTERANCES = 10  # of ten words each: one wrong word is one per cent
+TEXT = "a b c d e f g h i j"
+# Wrong words of each model, dense and sparse of seeds 0 to 2; int8 adds the second number.
+WRONG = {"d0": (10, 1), "d1": (12, 0), "d2": (11, 2), "s0": (11, 2), "s1": (12, 3), "s2": (15, 0)}
+SIZES = {"small": 5_000, "large": 9_000, "d0": 20_000}
+PAIRS = [{"dense": f"d{n}", "sparse": f"s{n}"} for n in range(3)]
+
+
+class Recogniser:
+    """Answers with the wrong words of ``WRONG``, spread over the utterances; notes requests."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def __call__(self, request: Request) -> Recognised:
+        self.requests.append(request)
+        name = request.run.checkpoint.name
+        exact, more = WRONG.get(name, (20, 0))
+        wrong = exact + (more if request.arithmetic == "int8" else 0) - 5 * request.with_lm
+        counts = [wrong // UTTERANCES + (n < wrong % UTTERANCES) for n in range(UTTERANCES)]
+        texts = [" ".join(["x"] * count + TEXT.split()[count:]) for count in counts]
+        sparsity = 0.96 if name.startswith(("s", "large")) else 0.0
+        return Recognised(
+            tuple(count_errors(TEXT, text) for text in texts),
+            tuple(f"speaker{n % 2}" for n in range(UTTERANCES)),
+            f"sha-{name}", 10_000, round(9_900 * (1 - sparsity)), sparsity,
+            SIZES.get(name, 7_000) if request.arithmetic == "int8" else None, kept=False,
+        )  # fmt: skip
+
+
+def measure(plan: object, *, by_speaker: bool = False) -> tuple[BenchResult, Recogniser]:
+    recogniser = Recogniser()
+    options = AccuracyOptions(parse_plan(plan), recogniser, {"threads": 1}, by_speaker)
+    return run_accuracy(options), recogniser
+
+
+def corpus(**changes: object) -> dict[str, object]:
+    return {"corpora": {"an4": {"manifest": "m", "pairs": PAIRS, **changes}}}
+
+
+def test_the_four_rows_and_the_paired_mean() -> None:
+    result, recogniser = measure(corpus())
+    figures = result.figures
+    assert figures["an4_dense_float_wer"] == pytest.approx(11.0)
+    assert figures["an4_dense_int8_wer"] == pytest.approx(12.0)
+    assert figures["an4_sparse_float_wer"] == pytest.approx(12.0)
+    assert figures["an4_sparse_int8_wer"] == pytest.approx(15.0)
+    assert figures["an4_sparsity"] == 0.96
+    # Sparse int8 less dense float: 13 - 10, 15 - 12, 15 - 11.
+    assert figures["an4_drop"] == pytest.approx(10 / 3)
+    assert figures["an4_drop_low"] < 10 / 3 < figures["an4_drop_high"]
+    # A replaced letter is one of the 19 characters of ten letters and nine spaces.
+    assert figures["an4_sparse_int8_cer"] == pytest.approx(15 * 10 / 19)
+    assert figures["an4_cer_drop"] == pytest.approx(100 * (10 / 3) / 190)
+    assert len(recogniser.requests) == 12
+    rows = result.table("differences: sparse int8 less dense float")
+    drops = [row["difference"] for row in rows if row["rate"] == "wer"]
+    assert drops == pytest.approx([3.0, 3.0, 4.0])
+    stored = [row.get("bytes_stored") for row in result.table("an4")]
+    assert [size is None for size in stored] == [True, False] * 6
+    assert not any(request.with_lm for request in recogniser.requests)
+
+
+def test_a_language_model_adds_figures_of_its_own() -> None:
+    result, recogniser = measure(corpus(lm="x.arpa"))
+    assert result.figures["an4_sparse_int8_wer"] == pytest.approx(15.0)
+    assert result.figures["an4_sparse_int8_wer_lm"] == pytest.approx(10.0)
+    for name in ("an4_drop_lm", "an4_drop_low_lm", "an4_drop_high_lm"):
+        assert name in result.figures
+    assert sum(request.with_lm for request in recogniser.requests) == 12
+
+
+def test_single_runs_name_the_figures_of_the_posters() -> None:
+    result, _ = measure(corpus(pairs=[], single={"9054": "s0", "density10": "s2"}))
+    assert result.figures == {
+        "an4_wer_9054_float": pytest.approx(11.0), "an4_cer_9054_float": pytest.approx(110 / 19),
+        "an4_wer_9054": pytest.approx(13.0), "an4_cer_9054": pytest.approx(130 / 19),
+        "an4_wer_density10_float": pytest.approx(15.0),
+        "an4_cer_density10_float": pytest.approx(150 / 19),
+        "an4_wer_density10": pytest.approx(15.0), "an4_cer_density10": pytest.approx(150 / 19),
+    }  # fmt: skip
+    assert result.table("published") == []
+
+
+def test_speakers_drawn_whole_change_the_interval_only() -> None:
+    by_utterance, by_speaker = measure(corpus())[0], measure(corpus(), by_speaker=True)[0]
+    assert by_speaker.figures["an4_drop"] == by_utterance.figures["an4_drop"]
+    assert by_speaker.figures["an4_drop_low"] != by_utterance.figures["an4_drop_low"]
+
+
+PLAN = {
+    **corpus(),
+    "equal_nonzeros": {
+        "manifest": "dev",
+        "dense_small": [{"checkpoint": "d0"}, {"checkpoint": "small"}],
+        "sparse_large": [{"checkpoint": "large", "label": "384"}],
+    },
+    "tried": {"manifest": "dev", "runs": [{"checkpoint": "s1", "label": "long", "note": "2x"}]},
+}
+
+
+def test_the_curve_counts_the_smaller_of_file_and_plain_bytes() -> None:
+    result, recogniser = measure(PLAN)
+    rows = result.table("equal nonzeros")
+    # d0: 9,900 weights of one byte and 100 biases of four are less than its 20,000 stored.
+    assert [(row["family"], row["bytes_smallest"]) for row in rows] == [
+        ("dense small", 5_000), ("dense small", 10_300), ("sparse large", 9_000),
+    ]  # fmt: skip
+    curve = [r for r in recogniser.requests if r.test.manifest == Path("dev")]
+    assert [request.arithmetic for request in curve] == ["int8"] * 3 + ["float"]
+    (tried,) = result.table("tried")
+    assert (tried["label"], tried["note"], tried["wer"]) == ("long", "2x", pytest.approx(12.0))
+
+
+@pytest.mark.parametrize("plan", [PLAN, corpus(lm="x.arpa")])
+def test_the_picture(plan: object, tmp_path: Path) -> None:
+    result, _ = measure(plan)
+    draw(result, tmp_path / "accuracy.svg")
+    text = (tmp_path / "accuracy.svg").read_text()
+    expected = ("dense small", "384") if plan is PLAN else ("seed 2", "an4, LM, mean")
+    for words in ("15.00", "sparse: 96.0%", *expected):
+        assert words in text

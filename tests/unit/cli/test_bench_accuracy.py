@@ -1,0 +1,205 @@
+"""``bench accuracy`` with tiny checkpoints: quantized, recognised, kept and never decoded twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sparsespeech.cli import accuracy_runs
+from sparsespeech.cli.main import main
+from sparsespeech.evaluation.word_error_rate import count_errors, word_error_rate
+from sparsespeech.model_file.reader import read_model
+from sparsespeech.training.checkpoint import save_checkpoint
+from tests.random_checkpoints import random_checkpoint
+from tests.tone_corpus import write_corpus
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("corpus"), 4, letters="ab")
+
+
+@pytest.fixture
+def runs(tmp_path: Path, manifest: Path) -> Path:
+    """Folder with the runs d0, s0, d1, s1; their recipes train on ``manifest``."""
+    torch.set_num_threads(1)
+    for number, (name, sparsity) in enumerate({"d0": 0, "s0": 0.8, "d1": 0, "s1": 0.8}.items()):
+        save(tmp_path / name, number, sparsity, manifest)
+    return tmp_path
+
+
+def save(run: Path, seed: int, sparsity: float, manifest: Path) -> None:
+    checkpoint = random_checkpoint(
+        seed, hidden=6, context=2, coefficients=26, labels=3, sparsity=sparsity
+    )
+    recipe = {
+        "data": {"train": [{"manifest": str(manifest), "split": "train"}]},
+        "quantization": {"calibration_utterances": 2},
+    }
+    state = {
+        "recipe": recipe,
+        "progress": {},
+        "graph": checkpoint.graph.to_json(),
+        "features": checkpoint.features.to_json(),
+        "mean": checkpoint.mean.tolist(),
+        "deviation": checkpoint.deviation.tolist(),
+        "labels": list(checkpoint.labels),
+    }
+    average = {f"average.{name}": tensor for name, tensor in checkpoint.weights.items()}
+    save_checkpoint(run, 7, average, {}, state, keep=1)
+
+
+def bench(runs: Path, *arguments: object) -> int:
+    return main(
+        ["bench", "accuracy", *map(str, arguments), "--work", str(runs / "work"), "--backend",
+         "reference"]
+    )  # fmt: skip
+
+
+def pairs(runs: Path, manifest: Path) -> list[object]:
+    return ["--manifest", manifest, "--corpus", "tones", "--pair", f"{runs / 'd0'},{runs / 's0'}",
+            "--pair", f"{runs / 'd1'},{runs / 's1'}"]  # fmt: skip
+
+
+def test_rows_agree_with_evaluate_and_quantize(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, plot = runs / "accuracy.json", runs / "accuracy.png"
+    options = ("--json", "--output", output, "--plot", plot)
+    assert bench(runs, *pairs(runs, manifest), *options) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert json.loads(output.read_text()) == answer
+    assert plot.stat().st_size > 10_000
+    rows = [row for row in answer["rows"] if row["table"] == "tones"]
+    assert [(row["seed"], row["weights"], row["arithmetic"]) for row in rows[:4]] == [
+        (0, "dense", "float"), (0, "dense", "int8"), (0, "sparse", "float"), (0, "sparse", "int8"),
+    ]  # fmt: skip
+    model = runs / "s0.safetensors"
+    quantize = ["quantize", runs / "s0", "--manifest", manifest, "--split", "train", "--output"]
+    assert main([*map(str, quantize), str(model), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert rows[3]["bytes_stored"] == model.stat().st_size
+    assert rows[3]["nonzeros"] == facts["nonzeros"]
+    models = [str(runs / "s0"), str(model), str(manifest)]
+    assert main(["evaluate", *models, "--backend", "reference", "--json"]) == 0
+    for row, expected in zip(rows[2:4], json.loads(capsys.readouterr().out)["models"], strict=True):
+        for key in ("wer", "wer_low", "wer_high", "cer"):
+            assert row[key] == pytest.approx(expected[key], rel=1e-5)
+    assert answer["config"]["corpora"]["tones"]["manifest"] == "manifest.jsonl"
+
+
+def test_the_same_again_decodes_and_quantizes_nothing(
+    runs: Path,
+    manifest: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert bench(runs, *pairs(runs, manifest), "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    decoded: list[str] = []
+    recognise_all = accuracy_runs.recognise_all
+
+    def noted(model: str, *arguments: Any) -> Any:
+        decoded.append(model)
+        return recognise_all(model, *arguments)
+
+    monkeypatch.setattr(accuracy_runs, "recognise_all", noted)
+    assert bench(runs, *pairs(runs, manifest), "--json") == 0
+    second = json.loads(capsys.readouterr().out)
+    assert decoded == []
+    hypotheses = runs / "work" / "hypotheses"
+    assert len(list(hypotheses.iterdir())) == 8  # four checkpoints, float and int8
+    assert second["figures"] == first["figures"]
+    assert all(row["kept"] for row in second["rows"] if row["table"] == "tones")
+    shutil.rmtree(runs / "s0")
+    save(runs / "s0", 9, 0.8, manifest)
+    assert bench(runs, *pairs(runs, manifest)) == 0
+    assert len(decoded) == 2  # another checkpoint by the same name: float and int8
+    assert bench(runs, *pairs(runs, manifest), "--limit", "2") == 0
+    assert len(decoded) == 2 + 8
+
+
+def test_what_is_kept_is_what_is_scored(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(runs, *pairs(runs, manifest), "--json") == 0
+    capsys.readouterr()
+    texts = [json.loads(line)["text"] for line in manifest.read_text().splitlines()]
+    for file in (runs / "work" / "hypotheses").iterdir():
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({**content, "hypotheses": [texts[0]] * len(texts)}))
+    assert bench(runs, *pairs(runs, manifest), "--json") == 0
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    expected = word_error_rate([count_errors(text, texts[0]) for text in texts])
+    assert figures["tones_dense_float_wer"] == pytest.approx(expected, rel=1e-5)
+    assert figures["tones_drop"] == 0.0
+
+
+def test_a_plan_with_its_own_calibration_set_and_a_language_model(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (runs / "words.txt").write_text("ab ba\nb a\n")
+    lm = runs / "lm.arpa"
+    assert main(["data", "text-lm", str(runs / "words.txt"), "--output", str(lm)]) == 0
+    other = write_corpus(runs / "other", 4, seed=5, letters="ab")
+    plan = runs / "plan.yaml"
+    run = {"label": "x", "checkpoint": str(runs / "s0")}
+    corpus = {"manifest": str(manifest), "lm": str(lm), "single": {"9054": run["checkpoint"]}}
+    values: dict[str, Any] = {
+        "corpora": {"t": corpus},
+        "equal_nonzeros": {"manifest": str(manifest), "dense_small": [run], "sparse_large": [run]},
+        "tried": {"manifest": str(manifest), "runs": [{**run, "note": "as it came"}]},
+    }  # fmt: skip
+    plan.write_text(json.dumps(values))
+    assert bench(runs, plan) == 0
+    shown = capsys.readouterr().out
+    for words in ("t_wer_9054_lm", "equal nonzeros", "as it came", "single runs"):
+        assert words in shown
+    kept = len(list((runs / "work" / "hypotheses").iterdir()))
+    before = set((runs / "work" / "models").iterdir())
+    plan.write_text(json.dumps({**values, "calibration": str(other)}))
+    assert bench(runs, plan) == 0
+    after = set((runs / "work" / "models").iterdir())
+    assert len(before) == 1
+    assert len(after) == 2
+    scales = {read_model(path).input.scale for path in after}
+    assert len(scales) == 2
+    # Another int8 model is decoded, greedily and with the language model; float is not again.
+    assert len(list((runs / "work" / "hypotheses").iterdir())) == kept + 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "either a plan or --manifest"),
+        (("--manifest", "m"), "--pair DENSE,SPARSE"),
+        (("--manifest", "m", "--pair", "a"), "--pair DENSE,SPARSE"),
+        (("plan.yaml", "--pair", "a,b"), "belongs to --manifest"),
+        (("plan.yaml",), "plan.yaml: No such file"),
+        (("--manifest", "m", "--pair", "a,b", "--corpus", "A"), "small letters"),
+        (("--manifest", "{manifest}", "--pair", "a,b"), "no checkpoint here"),
+    ],
+)
+def test_impossible_wishes(
+    runs: Path,
+    manifest: Path,
+    arguments: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert bench(runs, *(text.format(manifest=manifest) for text in arguments)) == 2
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_recipe_without_training_speech(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = runs / "d0" / "checkpoints" / "step-00000007" / "state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "recipe": {"name": "imported"}}))
+    assert bench(runs, *pairs(runs, manifest)) == 2
+    assert "give calibration in the plan" in capsys.readouterr().err

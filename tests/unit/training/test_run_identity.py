@@ -1,0 +1,38 @@
+"""Which changes of a recipe a resumed run refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsespeech.errors import CheckpointError
+from sparsespeech.training.recipe import parse_recipe
+from sparsespeech.training.run_identity import check_same_run
+from tests.tone_corpus import tiny_recipe
+
+INPUTS = {"workers": 1, "corpora": "abc"}
+
+
+def state_of(values: dict[str, Any]) -> dict[str, Any]:
+    recipe = parse_recipe(values, "test").model_dump(mode="json")
+    return {"recipe": recipe, "progress": dict(INPUTS)}
+
+
+def test_a_key_that_came_after_the_run_began_has_its_default() -> None:
+    values = tiny_recipe(Path("m.jsonl"))
+    state = state_of(values)
+    del state["recipe"]["pruning"]["scope"]
+    check_same_run(Path("run"), state, parse_recipe(values, "test"), INPUTS)
+    values["pruning"] = {**values["pruning"], "scope": "gate"}
+    with pytest.raises(CheckpointError, match=r"pruning\.scope was 'layer', is 'gate'"):
+        check_same_run(Path("run"), state, parse_recipe(values, "test"), INPUTS)
+
+
+def test_other_inputs_are_refused_and_another_name_is_not() -> None:
+    values = tiny_recipe(Path("m.jsonl"))
+    recipe = parse_recipe({**values, "name": "other"}, "test")
+    check_same_run(Path("run"), state_of(values), recipe, INPUTS)
+    with pytest.raises(CheckpointError, match="corpora was 'abc', is 'xyz'"):
+        check_same_run(Path("run"), state_of(values), recipe, {**INPUTS, "corpora": "xyz"})
