@@ -38,4 +38,4 @@ def draw_training(result: BenchResult, left: Axes, right: Axes) -> None:
         axes.minorticks_off()
         axes.axvline(result.config["figure_width"], color=GREY, linewidth=0.5)
         axes.set_title(title)
-    right.legend(fontsize=8)
+    right.legend(loc="lower left", fontsize=8)

@@ -97,6 +97,29 @@ def test_lengths_of_four_symbols_by_brute_force(counts: tuple[int, ...]) -> None
         assert int((np.array(counts) * lengths).sum()) == best
 
 
+def lengths_by_the_book(counts: list[int]) -> list[int]:
+    """The words of format.md, each package as the list of symbols in it."""
+    singles = sorted((count, symbol) for symbol, count in enumerate(counts) if count)
+    ranked = [(count, 0, [symbol]) for count, symbol in singles]  # 0: before packages in a tie
+    merged = ranked
+    for _ in range(15):
+        packages = [
+            (one[0] + other[0], 1, one[2] + other[2])
+            for one, other in zip(merged[::2], merged[1::2], strict=False)
+        ]
+        merged = sorted(ranked + packages, key=lambda entry: entry[:2])  # stable
+    inside = [symbol for entry in merged[: 2 * len(ranked) - 2] for symbol in entry[2]]
+    return [inside.count(symbol) for symbol in range(len(counts))]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ties_are_broken_as_format_md_says(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 4, rng.integers(4, 12)) * rng.integers(1, 3)
+    counts[:2] = 1
+    assert code_lengths(counts).tolist() == lengths_by_the_book(counts.tolist())
+
+
 def test_codes_of_the_standard_example() -> None:
     # RFC 1951, section 3.2.2: lengths of the symbols A to H and their codes.
     lengths = np.array([3, 3, 3, 3, 3, 2, 4, 4], dtype=np.uint8)
@@ -203,6 +226,15 @@ def test_bits_after_the_last_code_are_refused() -> None:
     bits[-1] |= 1
     with pytest.raises(ModelFileError, match=r"bits follow the last code.*F25"):
         decode("s", stream._replace(bits=bits))
+
+
+def test_a_last_code_that_runs_over_the_end_is_refused() -> None:
+    # The codes are 0, 10 and 11. Without its last bit the stream ends in half a code, which the
+    # zeros behind it would complete to the same symbols.
+    stream = encode(np.array([0, 0, 0, 2, 1]), 3)
+    assert (stream.blocks[0], f"{stream.bits[0]:08b}") == (7, "00011100")
+    with pytest.raises(ModelFileError, match=r"block 0 is not 1024 codes.*F25"):
+        decode("s", stream._replace(blocks=stream.blocks - np.uint16(1)))
 
 
 def test_a_code_that_is_not_the_best_is_refused() -> None:

@@ -60,6 +60,23 @@ def test_ranges_are_moving_averages_of_inputs_and_clipped_outputs() -> None:
     assert (found.utterances, found.momentum) == (3, 0.5)
 
 
+def test_the_range_of_summed_projections_holds_both_terms_and_the_sum() -> None:
+    """R2, R11: one range for all three; the terms are seen where the directions concatenate."""
+    summed = random_checkpoint(2, hidden=6, lstm={"projection": 4, "merge": "sum"})
+    apart = random_checkpoint(2, hidden=6, lstm={"projection": 4})
+    weights = {name: t for name, t in summed.weights.items() if not name.startswith("layer5")}
+    apart.weights.update(weights)
+    frames = random_frames(1, 12)
+    terms = layer_outputs(build_model(apart), frames)["layer4"]
+    total = terms[:, :4] + terms[:, 4:]
+    model = build_model(summed)
+    found = calibrate(model, [frames]).outputs["layer4"]
+    assert found.maximum == pytest.approx(max(terms.max().item(), total.max().item()))
+    assert found.minimum == pytest.approx(min(terms.min().item(), total.min().item()))
+    assert terms[:, 4:].max() > terms[:, :1].max()  # or the test would see half of the terms only
+    assert layer_outputs(model, frames)["layer4"].numpy() == pytest.approx(total.numpy())
+
+
 def test_an_utterance_without_a_frame_is_passed_over() -> None:
     model = build_model(random_checkpoint())
     frames = random_frames(0, 4)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.acoustic_model.recurrent import SaturatingLstm
+from sparsespeech.acoustic_model.step_rounding import Grid, StepRounding
 from sparsespeech.errors import ConversionError
 from sparsespeech.graph import Graph, Linear, Output
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
@@ -137,6 +138,31 @@ def test_the_frozen_network_is_nearer_to_the_integer_model_than_the_float_networ
 def _mean_square(first: list[Tensor], second: list[Tensor]) -> float:
     pairs = zip(first, second, strict=True)
     return float(torch.stack([(a - b).square().mean() for a, b in pairs]).mean())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("settings", [EIGHT, WIDE], ids=lambda s: s.precision.label)
+def test_the_loop_over_time_gets_the_steps_of_the_rules(settings: FixedPoint, frozen: bool) -> None:
+    """R5, R7, R8, R10; a projected output (R2) is rounded inside once its range is frozen."""
+    model = build_model(random_checkpoint(lstm={"projection": 4}))
+    retraining = _trained_on(model, settings, [random_frames(0, 8)])
+    if frozen:
+        retraining.freeze()
+    found: list[StepRounding | None] = []
+    lstm = model.get_submodule("layer4")
+    assert isinstance(lstm, SaturatingLstm)
+    lstm.register_forward_pre_hook(lambda module, _inputs: found.append(module.rounding))
+    retraining.forward(torch.zeros(1, 3, 5), torch.tensor([3]))
+    low, high = (t.item() / 0.01 for t in retraining.tensors()["layer4"][:2])  # one utterance
+    projected = None
+    if frozen and settings is WIDE:
+        projected = Grid(pytest.approx(max(-low, high) / 32767), -32768, 32767)
+    elif frozen:
+        step = (max(high, 0.0) - min(low, 0.0)) / 255
+        zero_point = math.floor(-min(low, 0.0) / step + 0.5)
+        projected = Grid(pytest.approx(step), -zero_point, 255 - zero_point)
+    hidden = 1 / 32768 if settings is WIDE else 1 / 127
+    assert found == [StepRounding(hidden, 1 / 2048, 1 / 2048, projected)]
 
 
 @pytest.mark.parametrize("lstm", LSTMS, ids=str)

@@ -76,6 +76,15 @@ def test_a_limit_that_cuts_anywhere(tmp_path: Path, bytes_more: int) -> None:
     assert max(file.stat().st_size for file in tmp_path.glob("*.safetensors")) < 4096 + bytes_more
 
 
+def test_headers_count(tmp_path: Path) -> None:
+    """Of many tiny tensors the names take more room than the values."""
+    tensors = {f"average.a_long_name_of_a_layer.{n}": torch.full((3,), n / 7) for n in range(300)}
+    write_packed(tmp_path, tensors, 4096)
+    assert max(file.stat().st_size for file in tmp_path.glob("*.safetensors")) < 4096
+    found = read_packed(tmp_path)
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+
+
 def test_what_cannot_be_packed_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="x: tensors of type complex64"):
         write_packed(tmp_path, {"x": torch.zeros(2, 2, dtype=torch.complex64)})
