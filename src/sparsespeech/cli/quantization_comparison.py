@@ -68,7 +68,8 @@ def compare_checkpoints(
         return
     console = table_console()
     console.print(_choice_table(rows))
-    console.print(_layer_table(rows))
+    for table in _layer_tables(rows):
+        console.print(table)
     differing = sum(row["logits_differing_from_reference"] or 0 for row in rows)
     console.print(
         f"{len(measured)} utterances of {measure_on}; differences with 95 % intervals are from the "
@@ -134,23 +135,32 @@ def _choice_table(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _layer_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """Signal to noise of every layer, one column a choice."""
-    integer = [row for row in rows if row["sqnr_db"] is not None]
-    table = figures_table("signal to noise", *(_name(row, rows) for row in integer))
-    for layer in integer[0]["sqnr_db"]:
-        ratios = (row["sqnr_db"].get(layer) for row in integer)
-        table.add_row(layer, *(decibel_text(ratio) for ratio in ratios))
-    return table
+def _layer_tables(rows: Sequence[dict[str, Any]]) -> list[Table]:
+    """Signal to noise of every layer: one table a checkpoint, one column a choice."""
+    tables = []
+    for checkpoint in dict.fromkeys(row["checkpoint"] for row in rows):
+        integer = [row for row in rows if row["checkpoint"] == checkpoint and row["sqnr_db"]]
+        several = integer[0] if _several(rows) else None
+        heading = f"{_run_name(several)}: signal to noise" if several else "signal to noise"
+        table = figures_table(heading, *(row["choice"] for row in integer))
+        for layer in integer[0]["sqnr_db"]:
+            table.add_row(layer, *(decibel_text(row["sqnr_db"][layer]) for row in integer))
+        tables.append(table)
+    return tables
 
 
 def _name(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
-    """The choice, with run and step of the checkpoint if there are several."""
-    if len({other["checkpoint"] for other in rows}) == 1:
-        return str(row["choice"])
+    """The choice, with the run of the checkpoint if there are several."""
+    return f"{_run_name(row)} {row['choice']}" if _several(rows) else str(row["choice"])
+
+
+def _several(rows: Sequence[dict[str, Any]]) -> bool:
+    return len({row["checkpoint"] for row in rows}) > 1
+
+
+def _run_name(row: dict[str, Any]) -> str:
     path = Path(row["checkpoint"])
-    run = path.parent.parent.name if path.parent.name == "checkpoints" else path.name
-    return f"{run} {row['choice']}"
+    return path.parent.parent.name if path.parent.name == "checkpoints" else path.name
 
 
 def _difference(figures: dict[str, float] | None) -> str:

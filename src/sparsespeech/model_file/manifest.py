@@ -68,13 +68,7 @@ def parse_manifest(values: dict[str, Any]) -> Manifest:
         raise ModelFileError(
             f"manifest: 'format' must be {FORMAT!r}, got {shown(values.get('format'))} (rule F7)"
         )
-    encodings = {version: encoding for encoding, version in FORMAT_VERSIONS.items()}
-    version = values.get("format_version")
-    if not isinstance(version, int) or version not in encodings:
-        raise ModelFileError(
-            f"manifest: format_version {shown(version)} is unknown, this release reads "
-            f"{' and '.join(map(str, encodings))}; upgrade sparsespeech (rule F7)"
-        )
+    encoding = _encoding_of(values.get("format_version"))
     _check_keys(
         "manifest",
         values,
@@ -123,8 +117,19 @@ def parse_manifest(values: dict[str, Any]) -> Manifest:
         layer_integers=quantization["layers"],
         training=values["training"],
         quantization=quantization["facts"],
-        encoding=encodings[version],
+        encoding=encoding,
     )
+
+
+def _encoding_of(version: Any) -> Encoding:
+    """Rule F7, proved before anything else of a manifest is read."""
+    encodings = {number: encoding for encoding, number in FORMAT_VERSIONS.items()}
+    if not isinstance(version, int) or version not in encodings:
+        raise ModelFileError(
+            f"manifest: format_version {shown(version)} is unknown, this release reads "
+            f"{' and '.join(map(str, encodings))}; upgrade sparsespeech (rule F7)"
+        )
+    return encodings[version]
 
 
 def _integers_of(layer: IntegerLayer) -> dict[str, int]:

@@ -134,4 +134,4 @@ def _layer_names(layer: Layer) -> Iterator[tuple[str, str]]:
         yield f"{name}.input_weights", f"{source}.weight_ih"
         yield f"{name}.recurrent_weights", f"{source}.weight_hh"
         if layer.projection is not None:
-            yield f"{name}.projection.weights", f"{source}.weight_hr"
+            yield f"{name}.projection.weights", f"{source}.weight_projection"

@@ -263,6 +263,19 @@ def test_the_comparison_as_a_table(
     assert "0 logits differ" in " ".join(printed.split())
 
 
+def test_the_table_of_several_checkpoints_names_their_runs(
+    run_folder: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path / "other", {"name": "other"})
+    command = (run_folder, tmp_path / "other", "--manifest", manifest, "--compare", "--limit", 1)
+    assert _quantize(*command) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    for run in ("run", "other"):
+        assert sum(line.startswith(f"{run} 16 bit ") for line in lines) == 1
+        assert f"{run}: signal to noise int8 int8 per row 12 bit 16 bit" in lines
+    assert sum(line.startswith("layer6 ") for line in lines) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
