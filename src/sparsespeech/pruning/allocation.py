@@ -32,16 +32,16 @@ class LossCurve:
     points: tuple[tuple[float, float], ...]  # (sparsity, loss), sparsity increasing
     present: float = 0.0
 
-    def increases(self, loss_dense: float) -> list[tuple[float, float]]:
-        """(sparsity, increase of the loss) from (0, 0) on, never falling.
+    def increases(self, loss_dense: float, noise: float = 0.0) -> list[tuple[float, float]]:
+        """(sparsity, increase of the loss beyond ``noise``) from (0, 0) on, never falling.
 
-        A loss below that of an earlier point is noise, or luck of this sample: the running
-        maximum keeps it from making a matrix look free.
+        A loss below that of an earlier point is luck of this sample: the running maximum keeps
+        it from making a matrix look free.
         """
         curve = [(0.0, 0.0), (self.present, 0.0)]
         for sparsity, loss in self.points:
             if sparsity > self.present:
-                curve.append((sparsity, max(curve[-1][1], loss - loss_dense)))
+                curve.append((sparsity, max(curve[-1][1], loss - loss_dense - noise)))
         return curve
 
 
@@ -94,9 +94,12 @@ def allocate(
 ) -> Allocation:
     """Sparsities whose mean, weighted by the sizes of the matrices, is ``target``.
 
-    Raises SensitivityError where the limits do not allow it.
+    Increases within :func:`scan_noise` count as none: otherwise, at low totals, chance decides
+    which matrix is spared. Where the target costs no more than that, all matrices get the same
+    share of what they bear. Raises SensitivityError where the limits do not allow it.
     """
-    increases = {curve.name: curve.increases(loss_dense) for curve in curves}
+    noise = scan_noise(curves, loss_dense)
+    increases = {curve.name: curve.increases(loss_dense, noise) for curve in curves}
     sizes = {curve.name: curve.parameters for curve in curves}
 
     def at(threshold: float) -> dict[str, float]:
@@ -121,7 +124,13 @@ def allocate(
                 high = middle
         below, above = at(low), at(high)
     matrices = _blend(below, above, sizes, target)
-    return Allocation(target, total_sparsity(matrices, sizes), high, matrices)
+    return Allocation(target, total_sparsity(matrices, sizes), noise + high, matrices)
+
+
+def scan_noise(curves: Sequence[LossCurve], loss_dense: float) -> float:
+    """How far chance moves a loss: the largest fall that removing weights brought about."""
+    lowest = min((loss for curve in curves for _, loss in curve.points), default=loss_dense)
+    return max(0.0, loss_dense - lowest)
 
 
 def largest_sparsity(curve: Sequence[tuple[float, float]], threshold: float) -> float:
