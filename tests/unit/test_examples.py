@@ -53,7 +53,7 @@ def test_compress_own_model(repository: Path, tmp_path: Path) -> None:
 
 
 def test_tutorial_shows_the_commands_of_its_example(repository: Path) -> None:
-    tutorial = (repository / "docs" / "tutorial-8-compress-your-own.md").read_text()
+    tutorial = (repository / "docs" / "tutorial-7-compress-your-own.md").read_text()
     example = (repository / "examples" / "compress_own_model.py").read_text()
     commands = re.search(r'COMMANDS = """\n(.*?)"""', example, re.DOTALL)
     recipe = re.search(r'RECIPE = r"""\n(.*?)"""', example, re.DOTALL)

@@ -68,7 +68,7 @@ def run(
     ] = 0,
     learning_rate: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Of the retraining; default: a tenth of the recipe's peak."),
+        typer.Option(min=0.0, help="Of the retraining; default: the recipe's peak."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as one JSON object.")

@@ -29,8 +29,6 @@ from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.dataset import SpeechDataset, load_dataset
 from sparsespeech.training.recipe import Recipe
 
-LEARNING_RATE_SHARE = 0.1  # of the recipe's peak rate: the network is trained already
-
 
 @dataclass(frozen=True)
 class Retraining:

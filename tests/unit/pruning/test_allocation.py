@@ -16,6 +16,7 @@ from sparsespeech.pruning.allocation import (
     allocate,
     largest_sparsity,
     resolve_limits,
+    scan_noise,
     total_sparsity,
 )
 
@@ -74,6 +75,23 @@ def test_a_falling_loss_does_not_make_a_matrix_free() -> None:
         (0.0, 0.0), (0.0, 0.0), (0.5, 0.0), (0.7, pytest.approx(0.3)),
         (0.9, pytest.approx(0.3)), (0.98, pytest.approx(1.0)),
     ]  # fmt: skip
+
+
+def test_what_is_no_more_than_chance_spares_no_matrix() -> None:
+    # Losses fall by up to 0.02 by chance, so b's rise of 0.01 at 0.7 says nothing.
+    curves = [
+        curve("a", 100, 0.98, 1.0, 1.5, 2.0),
+        curve("b", 100, 1.0, 1.01, 1.5, 2.0),
+    ]
+    assert scan_noise(curves, 1.0) == pytest.approx(0.02)
+    assert scan_noise(curves, 0.9) == 0.0
+    found = allocate(curves, 1.0, 0.6, free("a", "b"))
+    assert found.matrices == {"a": pytest.approx(0.6), "b": pytest.approx(0.6)}
+    assert found.loss_increase == pytest.approx(0.02)
+    # Beyond it: both rise by 0.48 from 0.7 to 0.9, so at 0.8 by half of that, and the noise.
+    found = allocate(curves, 1.0, 0.8, free("a", "b"))
+    assert found.matrices == {"a": pytest.approx(0.8), "b": pytest.approx(0.8)}
+    assert found.loss_increase == pytest.approx(0.02 + 0.24)
 
 
 def test_zeros_that_are_there_cost_nothing() -> None:
