@@ -38,22 +38,22 @@ def _figures(run: Path) -> dict[str, Any]:
     """Nonzeros by matrix and together, and the last word error rate in the log, in per cent."""
     from sparsespeech.training.checkpoint import load_checkpoint
     from sparsespeech.training.run_log import read_log
+    from sparsespeech.training.weight_matrices import weight_matrices
 
     pruned = load_checkpoint(run)
     matrices: list[dict[str, Any]] = []
-    for name, weight in pruned.weights.items():
-        if weight.ndim == 2:
-            rows, columns = weight.shape
-            nonzeros = int(weight.count_nonzero())
-            matrices.append(
-                {
-                    "matrix": name,
-                    "rows": rows,
-                    "columns": columns,
-                    "nonzeros": nonzeros,
-                    "sparsity": 1.0 - nonzeros / (rows * columns),
-                }
-            )
+    for name, weight in weight_matrices(pruned).items():
+        rows, columns = weight.shape
+        nonzeros = int(weight.count_nonzero())
+        matrices.append(
+            {
+                "matrix": name,
+                "rows": rows,
+                "columns": columns,
+                "nonzeros": nonzeros,
+                "sparsity": 1.0 - nonzeros / (rows * columns),
+            }
+        )
     entries = sum(row["rows"] * row["columns"] for row in matrices)
     left = sum(row["nonzeros"] for row in matrices)
     log = run / "log.jsonl"

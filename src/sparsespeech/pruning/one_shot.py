@@ -18,6 +18,7 @@ from sparsespeech.training.checkpoint import (
     read_state,
     save_checkpoint,
 )
+from sparsespeech.training.weight_matrices import weight_matrices
 
 
 def prune_checkpoint(checkpoint: Path, settings: Pruning, run: Path) -> Path:
@@ -32,7 +33,7 @@ def prune_checkpoint(checkpoint: Path, settings: Pruning, run: Path) -> Path:
         raise CheckpointError(f"{run}: holds checkpoints already; choose another --output")
     source = load_checkpoint(checkpoint)
     parameters = {name: nn.Parameter(tensor.clone()) for name, tensor in source.weights.items()}
-    matrices = [name for name, parameter in parameters.items() if parameter.ndim == 2]
+    matrices = list(weight_matrices(source))
     at_once = settings.model_copy(update={"shape": "one_shot", "start": 0.0, "unit": "share"})
     masks = PruningMasks.build(at_once, parameters, matrices, steps=1, steps_per_epoch=1)
     masks.update(0, 0, torch.optim.SGD(parameters.values(), lr=0.0))

@@ -110,9 +110,7 @@ class Pruning(RecipeSection):
     maximum_sparsity: Sparsity = 0.99
     structure: Structure = Unstructured()
     include: tuple[str, ...] = ()
-    exceptions: dict[str, MatrixException] = Field(
-        default_factory=lambda: dict(DEFAULT_EXCEPTIONS)
-    )
+    exceptions: dict[str, MatrixException] = Field(default_factory=lambda: dict(DEFAULT_EXCEPTIONS))
     from_sensitivity: str | None = None
     keep_zeros: bool = False
     regrowth: Regrowth | None = None

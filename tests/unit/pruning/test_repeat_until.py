@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from sparsespeech.cli.main import main
 from sparsespeech.errors import CheckpointError, RecipeError
@@ -69,13 +70,16 @@ def test_rounds_prune_further_by_the_scan_and_keep_zeros(
         assert scan["suggested"]["target"] == done.target
         assert suggested["layer6.weight"] == 0.0
         assert suggested["layer1.weight"] <= 0.85
+        section = yaml.safe_load((folder / "recipe.yaml").read_text())["pruning"]
+        assert section["keep_zeros"]  # not even for the first steps of the ramp do they learn
         after = load_checkpoint(Path(done.checkpoint))
         for name, sparsity in suggested.items():
             weight, earlier = after.weights[name], before.weights[name]
             assert bool((weight[earlier == 0] == 0).all())
             zeros = max(round(sparsity * weight.numel()), int((earlier == 0).sum()))
             assert int((weight == 0).sum()) == zeros
-        assert done.sparsity == pytest.approx(done.target, abs=5e-3)
+        # Zeros of earlier rounds stay where the new scan would ask for fewer.
+        assert done.target - 5e-3 <= done.sparsity <= done.target + 0.05
         assert done.kept
         before = after
     assert loop.result(dense[1]) == before.path
