@@ -21,7 +21,7 @@ demo: $(VENV)/base.stamp
 	@$(BIN)/sparsespeech demo
 
 test: $(VENV)/development.stamp
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n auto --dist worksteal
 
 test-slow: $(VENV)/development.stamp
 	$(BIN)/python -m pytest -q -m slow
