@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sparsespeech.acoustic_model.recurrent import SaturatingLstm
 from sparsespeech.acoustic_model.sparse_product import (
+    MOST_DENSITY,
     SparsePattern,
     sparse_linear,
     usable_pattern,
@@ -95,13 +96,15 @@ class DeepSpeech(nn.Module):
         """Let training skip the zeros of ``masks``, by parameter name; ``{}`` ends that.
 
         To be called after every change of the masks; pruned weights then get the gradient 0.
+        Matrices that are too dense for it to pay are left out.
         """
+        worth = {name: mask for name, mask in masks.items() if float(mask.mean()) <= MOST_DENSITY}
         for name, module in self.named_modules():
             if isinstance(module, ClippedLinear | SaturatingLstm):
                 prefix = f"{name}."
                 module.patterns = {
                     key.removeprefix(prefix): SparsePattern.of(mask)
-                    for key, mask in masks.items()
+                    for key, mask in worth.items()
                     if key.startswith(prefix)
                 }
 

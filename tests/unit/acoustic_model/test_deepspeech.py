@@ -64,3 +64,21 @@ def test_an_utterance_does_not_depend_on_its_batch() -> None:
     alone = model(frames[1:, :6], lengths[1:])
     torch.testing.assert_close(together[:6, 1:], alone, rtol=0, atol=1e-5)
     torch.testing.assert_close(together.exp().sum(-1), torch.ones(11, 2))
+
+
+def test_patterns_are_those_of_matrices_that_are_sparse_enough() -> None:
+    network = DeepSpeech(deepspeech(8), context=9, coefficients=26)
+    masks = {
+        "layer2.weight": torch.eye(8),
+        "layer3.weight": torch.ones(16, 8),
+        "layer4.directions.1.weight_hh": torch.eye(8).repeat(4, 1),
+    }
+    network.set_sparse_patterns(masks)
+    found = {
+        f"{name}.{key}"
+        for name, module in network.named_modules()
+        for key in getattr(module, "patterns", {})
+    }
+    assert found == {"layer2.weight", "layer4.directions.1.weight_hh"}
+    network.set_sparse_patterns({})
+    assert not any(getattr(module, "patterns", {}) for module in network.modules())
