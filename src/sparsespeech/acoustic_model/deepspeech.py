@@ -15,6 +15,7 @@ from sparsespeech.acoustic_model.recurrent import SaturatingLstm
 from sparsespeech.acoustic_model.sparse_product import (
     MOST_DENSITY,
     SparsePattern,
+    kernels_available,
     sparse_linear,
     usable_pattern,
 )
@@ -96,9 +97,15 @@ class DeepSpeech(nn.Module):
         """Let training skip the zeros of ``masks``, by parameter name; ``{}`` ends that.
 
         To be called after every change of the masks; pruned weights then get the gradient 0.
-        Matrices that are too dense for it to pay are left out.
+        Matrices that are too dense for it to pay are left out, all of them without kernels.
         """
-        worth = {name: mask for name, mask in masks.items() if float(mask.mean()) <= MOST_DENSITY}
+        worth = {
+            name: mask
+            for name, mask in masks.items()
+            if kernels_available()
+            and mask.device.type == "cpu"
+            and float(mask.mean()) <= MOST_DENSITY
+        }
         for name, module in self.named_modules():
             if isinstance(module, ClippedLinear | SaturatingLstm):
                 prefix = f"{name}."

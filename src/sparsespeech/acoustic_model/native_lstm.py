@@ -22,6 +22,7 @@ from sparsespeech.acoustic_model.sparse_product import (
     MOST_LANES,
     FloatArray,
     SparsePattern,
+    empty,
     from_lanes,
     kernels_available,
     lanes_of,
@@ -115,8 +116,7 @@ class _NativeLstm(torch.autograd.Function):
             else:
                 matrix = pattern_ih.matrix(pattern_ih.values(weight_ih))
                 gates = multiply(matrix, ctx.lanes, bfloat16=bfloat16)
-            cell = np.empty((steps, cells, len(padded)), np.float32)
-            hidden = np.empty_like(cell)
+            cell, hidden = (empty(steps, cells, len(padded)) for _ in range(2))
             native.lstm_forward(
                 padded,
                 number == 1,

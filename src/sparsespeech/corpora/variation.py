@@ -55,7 +55,13 @@ def vary_recordings(
     for number, utterance in enumerate(utterances):
         for copy in range(copies):
             source = utterance.audio_filepath
-            target = folder / (utterance.speaker or "unknown") / str(copy) / f"{source.stem}.flac"
+            speaker = utterance.speaker or "unknown"
+            if Path(speaker).name != speaker or speaker == "..":
+                raise ManifestError(
+                    f"{source}: the speaker {speaker!r} names a folder elsewhere; give speakers "
+                    f"names without slashes"
+                )
+            target = folder / speaker / str(copy) / f"{source.stem}.flac"
             if target in targets:
                 raise ManifestError(
                     f"{source}: speaker {utterance.speaker!r} has two recordings named "

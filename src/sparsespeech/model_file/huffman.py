@@ -174,6 +174,15 @@ def _prove_sizes(name: str, stream: CodedStream) -> None:
             f"tensor '{name}_blocks': block {wrong[0]} has {blocks[wrong[0]]} bits, must have 1 to "
             f"{largest} (rule F25)"
         )
+    if blocks.size > 1:
+        # Every block but the last holds BLOCK_SYMBOLS codes; decoding reserves memory for them.
+        used = lengths[lengths > 0].astype(np.int64)
+        inner = blocks[:-1].astype(np.int64)
+        wrong = np.flatnonzero(
+            (inner < BLOCK_SYMBOLS * used.min()) | (inner > BLOCK_SYMBOLS * used.max())
+        )
+        if wrong.size:
+            raise _not_codes(name, int(wrong[0]))
     total = int(blocks.sum(dtype=np.int64))
     if bits.size != -(-total // 8):
         raise ModelFileError(

@@ -156,6 +156,19 @@ class PruningMasks:
             masks = masks + masks
         torch._foreach_mul_(tensors, masks)
 
+    def mask_gradients(self) -> None:
+        """Set the gradients of pruned weights to zero, which some kernels compute and some not.
+
+        So the norm that clipping sees is that of the weights that learn. With regrowth all do.
+        """
+        if self.keeps_dense_weights:
+            return
+        pairs = [(self._parameters[name].grad, mask) for name, mask in self.masks.items()]
+        present = [(gradient, mask) for gradient, mask in pairs if gradient is not None]
+        if present:
+            gradients, masks = zip(*present, strict=True)
+            torch._foreach_mul_(list(gradients), list(masks))
+
     @contextmanager
     def forward_weights(self) -> Iterator[None]:
         """Inside, the parameters are what the network computes with: forward and backward.

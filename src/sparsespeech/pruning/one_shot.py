@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsespeech.errors import CheckpointError
+from sparsespeech.errors import CheckpointError, RecipeError
 from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.pruning.settings import Pruning
 from sparsespeech.training.checkpoint import (
@@ -31,6 +31,11 @@ def prune_checkpoint(checkpoint: Path, settings: Pruning, run: Path) -> Path:
     """
     if list_checkpoints(run):
         raise CheckpointError(f"{run}: holds checkpoints already; choose another --output")
+    if settings.regrowth is not None:
+        raise RecipeError(
+            "pruning.regrowth: weights regrow while a network trains, and this prunes without "
+            "training; leave regrowth out or ask for steps"
+        )
     source = load_checkpoint(checkpoint)
     parameters = {name: nn.Parameter(tensor.clone()) for name, tensor in source.weights.items()}
     matrices = list(weight_matrices(source))

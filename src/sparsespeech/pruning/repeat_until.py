@@ -12,6 +12,7 @@ scan and a training run that were cut short go on by themselves.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from sparsespeech.pruning.scan_sample import choose_sample
 from sparsespeech.pruning.sensitivity import scan_checkpoint
 from sparsespeech.pruning.sensitivity_file import write_scan
 from sparsespeech.pruning.settings import MatrixSettings, Pruning
+from sparsespeech.pruning.targets import fitting_exceptions
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 from sparsespeech.training.checkpoint_digest import checkpoint_digest
 from sparsespeech.training.checkpoint_figures import development_wer
@@ -141,16 +143,18 @@ def _suggest(
     scan = scan_checkpoint(source, sample, settings.sparsities, file, progress)
     names = [matrix.name for matrix in scan.matrices]
     limits = resolve_limits(
-        names, Limits(0.0, settings.sparsities[-1]), _limits(pruning, settings.sparsities[-1])
+        names,
+        Limits(0.0, settings.sparsities[-1]),
+        _limits(pruning, names, settings.sparsities[-1]),
     )
     scan.suggested = allocate(scan.curves(), scan.loss_dense, target, limits)
     write_scan(file, scan)
 
 
-def _limits(pruning: Pruning, largest: float) -> dict[str, Limits]:
+def _limits(pruning: Pruning, names: Sequence[str], largest: float) -> dict[str, Limits]:
     """Exceptions of the recipe as the largest sparsities of the matrices they match."""
     limits = {}
-    for expression, change in pruning.exceptions.items():
+    for expression, change in fitting_exceptions(pruning, names).items():
         settings = change if isinstance(change, MatrixSettings) else MatrixSettings(sparsity=change)
         if settings.sparsity is not None:
             limits[expression] = Limits(0.0, min(settings.sparsity, largest))

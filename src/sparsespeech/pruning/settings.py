@@ -43,11 +43,10 @@ MatrixException = Annotated[
     Discriminator(_exception_kind),
 ]
 
-# The first layer bears less than the others; the output layer is small and decides.
-DEFAULT_EXCEPTIONS: dict[str, MatrixException] = {
-    r"^layer1\.": 0.85,
-    r"^layer6\.": 0.0,
-}
+# The first layer bears less than the others; the output layer is small and decides. In a network
+# with other names the last matrix is the output layer.
+OUTPUT_LAYER = r"^layer6\."
+DEFAULT_EXCEPTIONS: dict[str, MatrixException] = {r"^layer1\.": 0.85, OUTPUT_LAYER: 0.0}
 
 
 class ThresholdRamp(RecipeSection):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sparsespeech.errors import RecipeError
 from sparsespeech.pruning.sensitivity_file import read_scan
-from sparsespeech.pruning.settings import DEFAULT_EXCEPTIONS, MatrixSettings, Pruning, Scope
+from sparsespeech.pruning.settings import (
+    DEFAULT_EXCEPTIONS,
+    OUTPUT_LAYER,
+    MatrixException,
+    MatrixSettings,
+    Pruning,
+    Scope,
+)
 from sparsespeech.pruning.structure_settings import BankBalanced, Structure
 from sparsespeech.pruning.structures import least_sparsity
 
@@ -43,9 +50,9 @@ def resolve_targets(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) ->
         )
         for name in _included(settings, shapes)
     }
-    for expression, change in settings.exceptions.items():
+    for expression, change in fitting_exceptions(settings, list(shapes)).items():
         by_default = DEFAULT_EXCEPTIONS.get(expression) == change
-        matched = _matches("exceptions", expression, shapes, required=not by_default)
+        matched = _matches("exceptions", expression, shapes, required=True)
         for name in matched:
             if name in targets and not (by_default and name in suggested):
                 targets[name] = _changed(targets[name], change)
@@ -54,6 +61,22 @@ def resolve_targets(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) ->
         for name, target in targets.items()
         if target.sparsity > 0
     }
+
+
+def fitting_exceptions(settings: Pruning, names: Sequence[str]) -> dict[str, MatrixException]:
+    """The exceptions of ``settings`` for a network with matrices ``names``, in graph order.
+
+    The default exceptions are meant for DeepSpeech. In another network the one of the output layer
+    is that of the last matrix, and what names a layer that is not there is left out.
+    """
+    fitting: dict[str, MatrixException] = {}
+    for expression, change in settings.exceptions.items():
+        by_default = DEFAULT_EXCEPTIONS.get(expression) == change
+        if not by_default or any(re.search(expression, name) for name in names):
+            fitting[expression] = change
+        elif expression == OUTPUT_LAYER and names:
+            fitting[f"^{re.escape(names[-1])}$"] = change
+    return fitting
 
 
 def _included(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) -> list[str]:
@@ -70,7 +93,7 @@ def _included(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) -> list[
 def _matches(
     key: str, expression: str, shapes: Mapping[str, tuple[int, int]], *, required: bool
 ) -> list[str]:
-    """Names that ``expression`` matches; the default exceptions need not match any."""
+    """Names that ``expression`` matches; raises RecipeError for a bad or idle one."""
     try:
         pattern = re.compile(expression)
     except re.error as error:

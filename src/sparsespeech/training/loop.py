@@ -235,6 +235,8 @@ class Session:
             if sum_over_workers(loss.is_broken(), self.workers) > 0:
                 return math.nan, self.policy.skip(step, "loss", self._names(batch, loss.suspects()))
             loss.total.backward()
+        if self.masks is not None:
+            self.masks.mask_gradients()
         parameters = list(self.model.parameters())
         average_gradients(parameters, self.workers)
         limit = self.recipe.optimizer.gradient_clip

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from sparsespeech.acoustic_model import deepspeech as module_of_deepspeech
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
 from sparsespeech.features.context_window import context_windows
 from sparsespeech.graph import deepspeech
@@ -66,7 +67,10 @@ def test_an_utterance_does_not_depend_on_its_batch() -> None:
     torch.testing.assert_close(together.exp().sum(-1), torch.ones(11, 2))
 
 
-def test_patterns_are_those_of_matrices_that_are_sparse_enough() -> None:
+def test_patterns_are_those_of_matrices_that_are_sparse_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module_of_deepspeech, "kernels_available", lambda: True)
     network = DeepSpeech(deepspeech(8), context=9, coefficients=26)
     masks = {
         "layer2.weight": torch.eye(8),
@@ -80,5 +84,6 @@ def test_patterns_are_those_of_matrices_that_are_sparse_enough() -> None:
         for key in getattr(module, "patterns", {})
     }
     assert found == {"layer2.weight", "layer4.directions.1.weight_hh"}
-    network.set_sparse_patterns({})
+    monkeypatch.setattr(module_of_deepspeech, "kernels_available", lambda: False)
+    network.set_sparse_patterns(masks)
     assert not any(getattr(module, "patterns", {}) for module in network.modules())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,12 @@ def test_bad_requests_are_named(tmp_path: Path, utterances: list[Utterance]) -> 
         vary_recordings(utterances, tmp_path / "a", copies=0)
     with pytest.raises(ManifestError, match="two recordings named one"):
         vary_recordings([*utterances, utterances[0]], tmp_path / "b", copies=1)
+
+
+@pytest.mark.parametrize("speaker", ["../../escaped", "/tmp/escaped", "..", "a/b"])
+def test_no_speaker_leads_out_of_the_folder(
+    tmp_path: Path, utterances: list[Utterance], speaker: str
+) -> None:
+    bad = dataclasses.replace(utterances[0], speaker=speaker)
+    with pytest.raises(ManifestError, match="names a folder elsewhere"):
+        vary_recordings([bad], tmp_path / "a", copies=1)

@@ -266,3 +266,20 @@ def test_a_missing_mask_is_an_error() -> None:
     del stored[f"masks.{LSTM}"]
     with pytest.raises(KeyError, match=LSTM):
         masks.load(stored)
+
+
+def test_gradients_of_pruned_weights_are_nothing_to_clip() -> None:
+    weight = nn.Parameter(torch.ones(4, 4))
+    masks = PruningMasks.build(
+        Pruning(final_sparsity=0.5, shape="one_shot", start=0.0), {"a": weight}, ["a"], 10, 10
+    )
+    masks.masks["a"] = torch.eye(4)
+    weight.grad = torch.full((4, 4), 3.0)
+    masks.mask_gradients()
+    assert torch.equal(weight.grad, 3 * torch.eye(4))
+    weight.grad = None
+    masks.mask_gradients()
+    masks.keeps_dense_weights = True
+    weight.grad = torch.full((4, 4), 3.0)
+    masks.mask_gradients()
+    assert torch.equal(weight.grad, torch.full((4, 4), 3.0))

@@ -34,7 +34,8 @@ def test_default_exceptions_spare_the_first_and_the_last_layer() -> None:
 
 
 def test_default_exceptions_need_not_match_but_own_ones_must() -> None:
-    assert resolve_targets(section(), {"lstm.weight_ih": (8, 8)})["lstm.weight_ih"].sparsity == 0.9
+    shapes = {"lstm.weight_ih": (8, 8), "last.weight": (8, 8)}
+    assert resolve_targets(section(), shapes)["lstm.weight_ih"].sparsity == 0.9
     with pytest.raises(RecipeError, match=r"pruning\.exceptions: 'layer9' matches no"):
         sparsities(section(exceptions={"layer9": 0.5}))
     with pytest.raises(RecipeError, match="not a regular expression"):
@@ -112,3 +113,16 @@ def test_suggestions_that_do_not_fit(tmp_path: Path) -> None:
         write_suggestion(path, matrices, list(SHAPES))
         with pytest.raises(RecipeError, match=message):
             sparsities(section(from_sensitivity=str(path)))
+
+
+def test_the_default_exceptions_fit_networks_with_other_names() -> None:
+    settings = Pruning(final_sparsity=0.9)
+    shapes = {name: (8, 8) for name in ("first.weight", "second.weight", "out.weight")}
+    targets = resolve_targets(settings, shapes)
+    assert {name: target.sparsity for name, target in targets.items()} == {
+        "first.weight": 0.9,
+        "second.weight": 0.9,
+    }
+    lstmp = {f"layer{number}.weight": (8, 8) for number in range(1, 5)}
+    chosen = {name: target.sparsity for name, target in resolve_targets(settings, lstmp).items()}
+    assert chosen == {"layer1.weight": 0.85, "layer2.weight": 0.9, "layer3.weight": 0.9}
