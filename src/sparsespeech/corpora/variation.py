@@ -5,7 +5,7 @@ atomically; a copy that exists is not made again, so an interrupted run goes on 
 
 ::
 
-    FOLDER/1015/2/1015-0-0007.flac           speaker / copy / name of the recording
+    FOLDER/1015/1-2/1015-0-0007.flac         speaker / seed-copy / name of the recording
     FOLDER/manifest.jsonl
 """
 
@@ -61,7 +61,7 @@ def vary_recordings(
                     f"{source}: the speaker {speaker!r} names a folder elsewhere; give speakers "
                     f"names without slashes"
                 )
-            target = folder / speaker / str(copy) / f"{source.stem}.flac"
+            target = folder / speaker / f"{seed}-{copy}" / f"{source.stem}.flac"
             if target in targets:
                 raise ManifestError(
                     f"{source}: speaker {utterance.speaker!r} has two recordings named "

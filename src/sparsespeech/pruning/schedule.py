@@ -85,8 +85,17 @@ class UserRamp(UpdateSteps):
     final: float = 0.9
 
     def sparsity(self, step: int, epoch: int, goal: float) -> float:
-        """Sparsity at ``step``; raises RecipeError for a value outside [0, ``final``]."""
-        value = float(self.function(epoch, step))
+        """Sparsity at ``step``; raises RecipeError for a value outside [0, ``final``].
+
+        What the function itself raises is a RecipeError too.
+        """
+        try:
+            value = float(self.function(epoch, step))
+        except Exception as error:  # the user's code may fail in any way
+            raise RecipeError(
+                f"pruning.function: {self.name}({epoch}, {step}) failed: "
+                f"{type(error).__name__}: {error}"
+            ) from error
         if not 0.0 <= value <= self.final:
             raise RecipeError(
                 f"pruning.function: {self.name}({epoch}, {step}) returned {value}; expected a "

@@ -117,6 +117,9 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: cannot read: {error}") from None
     if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path}: not a checkpoint of format version {FORMAT_VERSION}")
+    for key in ("sha256", "recipe", "progress"):
+        if not isinstance(state.get(key, {}), dict):
+            raise CheckpointError(f"{path}: {key!r} is no JSON object; use an earlier checkpoint")
     return state
 
 

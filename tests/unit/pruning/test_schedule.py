@@ -83,6 +83,12 @@ def test_impossible_values_of_user_functions_are_named(value: float) -> None:
         ramp.sparsity(2, 1, 0.8)
 
 
+def test_a_user_function_that_fails_is_named() -> None:
+    ramp = UserRamp(0, 10, 1, -1, lambda epoch, step: 1 / epoch, "mine:ramp", 0.9)
+    with pytest.raises(RecipeError, match=r"mine:ramp\(0, 3\) failed: ZeroDivisionError"):
+        ramp.sparsity(3, 0, 0.9)
+
+
 def test_functions_are_imported_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_courses.py").write_text("CONSTANT = 3\ndef half(epoch, step): return 0.5\n")
     monkeypatch.syspath_prepend(tmp_path)
