@@ -158,6 +158,10 @@ class Session:
         resumed = resume and bool(checkpoints.list_checkpoints(run))
         check_inputs(recipe, resumed=resumed)
         alphabet, features = Alphabet(tuple(recipe.data.symbols)), recipe.feature_config()
+        # What can be wrong with the network shows before the features of hours are computed.
+        model = build_network(recipe)
+        path = None if resumed else recipe.model.initial
+        initial = load_initial_weights(model, path) if path is not None else None
         dataset, development = (
             load_dataset(
                 sources,
@@ -169,13 +173,10 @@ class Session:
             )
             for sources in (recipe.data.train, [recipe.data.development])
         )
-        model = build_network(recipe)
-        mean, deviation = dataset.normalisation()
+        mean, deviation = initial or dataset.normalisation()
         if resumed:
             state = checkpoints.read_state(checkpoints.find_checkpoint(run))
             mean, deviation = np.array(state["mean"]), np.array(state["deviation"])
-        elif recipe.model.initial is not None:
-            mean, deviation = load_initial_weights(model, recipe.model.initial)
         model.to(device)
         loader = BatchLoader.build(
             recipe, dataset, Normalisation(mean, deviation), device, rank, workers

@@ -14,13 +14,19 @@ from sparsespeech.acoustic_model.lstmp import Lstmp
 from sparsespeech.errors import RecipeError
 from sparsespeech.graph import deepspeech, lstmp
 from sparsespeech.pruning.masks import PruningMasks
+from sparsespeech.pruning.schedule import import_function
+from sparsespeech.pruning.settings import Pruning
+from sparsespeech.pruning.targets import resolve_targets
 from sparsespeech.training.checkpoint import load_checkpoint
 from sparsespeech.training.initial_graph import initial_graph
 from sparsespeech.training.recipe import Recipe, expand_path
 
 
 def build_network(recipe: Recipe) -> DeepSpeech:
-    """The network of the recipe with the initial weights of its seed."""
+    """The network of the recipe with the initial weights of its seed.
+
+    Raises RecipeError where the recipe's pruning does not fit the network.
+    """
     torch.manual_seed(recipe.seed)
     features = recipe.feature_config()
     labels = len(recipe.data.symbols) + 1  # the blank
@@ -43,12 +49,14 @@ def build_network(recipe: Recipe) -> DeepSpeech:
             inputs=features.inputs,
             labels=labels,
         )
-    return network(
+    model = network(
         graph,
         context=features.context,
         coefficients=features.coefficients,
         dropout=recipe.model.dropout,
     )
+    _check_pruning(recipe, model)
+    return model
 
 
 def build_masks(recipe: Recipe, model: DeepSpeech, steps_per_epoch: int) -> PruningMasks | None:
@@ -56,12 +64,9 @@ def build_masks(recipe: Recipe, model: DeepSpeech, steps_per_epoch: int) -> Prun
 
     ``steps_per_epoch`` is what an epoch counts in the settings; raises RecipeError.
     """
-    settings = recipe.pruning
+    settings = _pruning(recipe)
     if settings is None:
         return None
-    if settings.from_sensitivity is not None:
-        path = str(expand_path(settings.from_sensitivity))
-        settings = settings.model_copy(update={"from_sensitivity": path})
     return PruningMasks.build(
         settings,
         dict(model.named_parameters()),
@@ -69,6 +74,26 @@ def build_masks(recipe: Recipe, model: DeepSpeech, steps_per_epoch: int) -> Prun
         recipe.optimizer.steps,
         steps_per_epoch,
     )
+
+
+def _check_pruning(recipe: Recipe, model: DeepSpeech) -> None:
+    """Raise RecipeError where the recipe's pruning does not fit ``model``, whatever the data."""
+    settings = _pruning(recipe)
+    if settings is None:
+        return
+    weights = {name: parameter.shape for name, parameter in model.named_parameters()}
+    resolve_targets(settings, {name: (*weights[name],) for name in prunable_names(model)})
+    if settings.function is not None:
+        import_function(settings.function)
+
+
+def _pruning(recipe: Recipe) -> Pruning | None:
+    """The recipe's section with the path of its scan expanded."""
+    settings = recipe.pruning
+    if settings is None or settings.from_sensitivity is None:
+        return settings
+    path = str(expand_path(settings.from_sensitivity))
+    return settings.model_copy(update={"from_sensitivity": path})
 
 
 def load_initial_weights(
