@@ -22,7 +22,6 @@ from sparsespeech.acoustic_model.sparse_product import (
     MOST_LANES,
     FloatArray,
     SparsePattern,
-    empty,
     from_lanes,
     kernels_available,
     lanes_of,
@@ -116,7 +115,8 @@ class _NativeLstm(torch.autograd.Function):
             else:
                 matrix = pattern_ih.matrix(pattern_ih.values(weight_ih))
                 gates = multiply(matrix, ctx.lanes, bfloat16=bfloat16)
-            cell, hidden = (empty(steps, cells, len(padded)) for _ in range(2))
+            cell = np.empty((steps, cells, len(padded)), np.float32)
+            hidden = np.empty_like(cell)
             native.lstm_forward(
                 padded,
                 number == 1,

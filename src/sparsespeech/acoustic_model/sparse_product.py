@@ -9,7 +9,6 @@ is for networks whose zeros never return (not for straight-through regrowth).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -112,22 +111,10 @@ def lanes_of(batch: int) -> int:
     return -(-batch // _LANES_OF_REGISTER) * _LANES_OF_REGISTER
 
 
-def empty(*shape: int) -> FloatArray:
-    """float32 of ``shape``, in memory of one of eight sizes between powers of two.
-
-    Batches differ in shape. Blocks of arbitrary size would not fit where earlier ones were freed,
-    and the heap would grow from step to step.
-    """
-    count = math.prod(shape)
-    unit = max(1, 1 << max(0, count.bit_length() - 4))
-    array: FloatArray = np.empty(-(-count // unit) * unit, np.float32)[:count].reshape(shape)
-    return array
-
-
 def to_lanes(x: Tensor) -> FloatArray:
     """float32[T, F, L] of x [T, B, F], float32 or bfloat16."""
     x = x.detach().contiguous()
-    out = empty(x.shape[0], x.shape[2], lanes_of(x.shape[1]))
+    out = np.empty((x.shape[0], x.shape[2], lanes_of(x.shape[1])), np.float32)
     if x.dtype == torch.bfloat16:
         native.to_lanes(x.view(torch.int16).numpy(), out)
     else:
@@ -144,7 +131,7 @@ def from_lanes(x: FloatArray, batch: int) -> Tensor:
 
 def multiply(matrix: tuple[Any, Any, Any], x: FloatArray, *, bfloat16: bool) -> FloatArray:
     """float32[T, O, L] of a sparse matrix [O, I] and x [T, I, L]."""
-    out = empty(x.shape[0], len(matrix[0]) - 1, x.shape[2])
+    out = np.empty((x.shape[0], len(matrix[0]) - 1, x.shape[2]), np.float32)
     native.sparse_product(matrix, None, x, bfloat16, False, out)
     return out
 
@@ -170,7 +157,7 @@ class _SparseLinear(torch.autograd.Function):
     ) -> Tensor:
         lanes = to_lanes(x)
         values = pattern.values(weight)
-        out = empty(lanes.shape[0], pattern.shape[0], lanes.shape[2])
+        out = np.empty((lanes.shape[0], pattern.shape[0], lanes.shape[2]), np.float32)
         native.sparse_product(
             pattern.matrix(values), bias.detach().float().numpy(), lanes, bfloat16, False, out
         )

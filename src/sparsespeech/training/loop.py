@@ -40,6 +40,7 @@ from sparsespeech.training.distributed import (
     worker_group,
 )
 from sparsespeech.training.incident import Incident, exploded, left_out
+from sparsespeech.training.memory import keep_freed_memory, return_freed_memory
 from sparsespeech.training.network import build_masks, build_network, load_initial_weights
 from sparsespeech.training.objective import BatchLoss, batch_loss, broken_loss, ctc_losses
 from sparsespeech.training.optimizer import WeightAverage, build_optimizer, learning_rate
@@ -47,7 +48,7 @@ from sparsespeech.training.policy import StepPolicy
 from sparsespeech.training.recipe import Recipe
 from sparsespeech.training.run_identity import check_inputs, check_same_run, run_inputs
 from sparsespeech.training.run_log import RunLog, training_progress
-from sparsespeech.training.throughput import Throughput, keep_freed_memory, peak_flops
+from sparsespeech.training.throughput import Throughput, peak_flops
 
 _NAMED_UTTERANCES = 5  # of a batch whose gradient explodes
 
@@ -103,6 +104,7 @@ def train(
                 log.report(done, incident)
             if done % settings.log_every == 0 or done == steps:
                 log.write(done, session.figures(step, loss))
+                return_freed_memory()
             if done % settings.evaluate_every == 0 or done == recipe.optimizer.steps:
                 log.write(done, session.development_figures(step))
                 session.throughput.restart()

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
 
 import torch
 from torch import nn
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc malloc.h
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks instead of handing them back to the kernel.
-
-    Every step frees and allocates the same hundred megabytes; page faults on them doubled the
-    time of a step (hidden 384, 32 utterances of 5 s: 1.78 s, with this 0.85 s).
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return  # another C library: only speed is lost
-    mallopt(_M_MMAP_THRESHOLD, 2**30)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def peak_flops(dtype: torch.dtype, device: torch.device) -> float:
