@@ -81,7 +81,7 @@ def test_bad_requests_are_named(tmp_path: Path, utterances: list[Utterance]) -> 
         vary_recordings([*utterances, utterances[0]], tmp_path / "b", copies=1)
 
 
-@pytest.mark.parametrize("speaker", ["../../escaped", "/tmp/escaped", "..", "a/b"])
+@pytest.mark.parametrize("speaker", ["../../escaped", "/escaped", "..", "a/b"])
 def test_no_speaker_leads_out_of_the_folder(
     tmp_path: Path, utterances: list[Utterance], speaker: str
 ) -> None:
