@@ -10,7 +10,11 @@ from sparsespeech.pruning.sensitivity_file import MatrixScan, Scan, write_scan
 
 
 def write_suggestion(
-    path: Path, matrices: Mapping[str, float] | None, names: Sequence[str], target: float = 0.8
+    path: Path,
+    matrices: Mapping[str, float] | None,
+    names: Sequence[str],
+    target: float = 0.8,
+    structure: str = "unstructured",
 ) -> str:
     """Write a scan of the matrices ``names``; without ``matrices`` it is not complete."""
     allocation = None
@@ -20,7 +24,7 @@ def write_suggestion(
         checkpoint="run",
         checkpoint_sha256="0",
         sample_sha256="0",
-        structure="unstructured",
+        structure=structure,
         utterances=5,
         loss_dense=0.9,
         matrices=[

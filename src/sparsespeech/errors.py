@@ -21,6 +21,10 @@
     ├── LanguageModelError          a language model file that cannot be read
     ├── BackendError                an executor that does not exist or cannot run here
     │   └── InstructionSetError     an instruction set that the processor or the engine lacks
+    ├── AcceleratorConfigError      parameters of an accelerator that cannot be
+    ├── CompileError                a model that does not fit an accelerator
+    ├── ProgramFileError            an accelerator program that is damaged or of another kind
+    ├── SimulationError             an accelerator run that cannot be simulated
     ├── EngineMemoryError           an executor found no memory for a model or an utterance
     ├── InputWindowsError           feature windows of another type or width than the model's
     ├── PackedCacheError            a cache of packed weights that is damaged or of another model
@@ -108,6 +112,22 @@ class BackendError(SparseSpeechError):
 
 class InstructionSetError(BackendError):
     """An instruction set is unknown, or the processor or the engine lacks it."""
+
+
+class AcceleratorConfigError(SparseSpeechError):
+    """Parameters of an accelerator do not fit together, or a target does not exist."""
+
+
+class CompileError(SparseSpeechError):
+    """A model does not fit an accelerator: memory, an accumulator, or a link is too small."""
+
+
+class ProgramFileError(SparseSpeechError):
+    """An accelerator program is damaged, or belongs to another configuration."""
+
+
+class SimulationError(SparseSpeechError):
+    """An accelerator run cannot be simulated: no frames, too many frames, a layer that waits."""
 
 
 class EngineMemoryError(SparseSpeechError, MemoryError):

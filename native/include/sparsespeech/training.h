@@ -84,7 +84,8 @@ void lstm_forward(const LstmShape& shape, const RecurrentMatrix& recurrent, cons
 
 // One direction backward. `transposed` is the recurrent matrix as [H][4H]; `grad_hidden` [T][H][L]
 // is the gradient of the output; `gates` and `cell` as lstm_forward left them. `gates` receives
-// the gradients of the gates before their non-linearities. No gradient passes a saturated cell.
+// the gradients of the gates before their non-linearities. No gradient passes a saturated cell;
+// that none passes a saturated input part of a gate either is left to the caller.
 void lstm_backward(const LstmShape& shape, const RecurrentMatrix& transposed,
                    const LstmRounding& rounding, const float* grad_hidden, const float* cell,
                    float* gates);

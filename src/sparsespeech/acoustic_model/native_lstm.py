@@ -6,6 +6,10 @@ direction. Gate order i, f, g, o.
 Each of the two matrices of a direction is multiplied densely in bf16 or, where it has a
 ``SparsePattern``, by its nonzeros only. The backward direction runs the loop the other way and
 keeps h and c at zero until an utterance's last frame; nothing is reversed in memory.
+
+With ``rounding`` the input part of a gate saturates before the recurrent part joins it, and no
+gradient passes a saturated one. The loop knows nothing of that: where it happened is found before
+the loop forward and left out after the loop backward.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsespeech.acoustic_model.sparse_product import (
@@ -29,7 +34,7 @@ from sparsespeech.acoustic_model.sparse_product import (
     to_lanes,
     usable_pattern,
 )
-from sparsespeech.acoustic_model.step_rounding import StepRounding
+from sparsespeech.acoustic_model.step_rounding import Grid, StepRounding
 
 try:
     from sparsespeech._native import training as native
@@ -86,15 +91,14 @@ def native_lstm(
     ]
     bfloat16 = rounding is None and torch.is_autocast_enabled("cpu")
     grids = rounding or StepRounding()
-    steps = (grids.gates or 0.0, grids.cell or 0.0, grids.hidden or 0.0)
     function: Callable[..., Tensor] = _NativeLstm.apply
-    return function(x, lengths, (patterns, steps, bfloat16), *tensors)
+    return function(x, lengths, (patterns, grids, bfloat16), *tensors)
 
 
 class _NativeLstm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, lengths: Tensor, settings: Any, *tensors: Tensor) -> Tensor:
-        patterns, rounding, bfloat16 = settings
+        patterns, grids, bfloat16 = settings
         steps, batch, _ = x.shape
         cells = tensors[1].shape[1]
         padded = np.zeros(lanes_of(batch), np.int32)
@@ -103,7 +107,7 @@ class _NativeLstm(torch.autograd.Function):
         ctx.x = x.detach().to(torch.bfloat16) if dense else None
         ctx.lanes = to_lanes(x) if any(ih is not None for ih, _ in patterns) else None
         ctx.lengths, ctx.patterns, ctx.bfloat16 = padded, patterns, bfloat16
-        ctx.rounding = rounding
+        ctx.rounding = (grids.gates or 0.0, grids.cell or 0.0, grids.hidden or 0.0)
         ctx.batch, ctx.dtype = batch, x.dtype
         ctx.save_for_backward(*tensors)
         ctx.states = []
@@ -115,6 +119,7 @@ class _NativeLstm(torch.autograd.Function):
             else:
                 matrix = pattern_ih.matrix(pattern_ih.values(weight_ih))
                 gates = multiply(matrix, ctx.lanes, bfloat16=bfloat16)
+            open_input = _open_input(gates, bias, grids.gate_grid)
             cell = np.empty((steps, cells, len(padded)), np.float32)
             hidden = np.empty_like(cell)
             native.lstm_forward(
@@ -122,14 +127,14 @@ class _NativeLstm(torch.autograd.Function):
                 number == 1,
                 _recurrent(weight_hh, pattern_hh),
                 bias.detach().float().numpy(),
-                rounding,
+                ctx.rounding,
                 bfloat16,
                 gates,
                 cell,
                 hidden,
             )
             native.from_lanes(hidden, number * cells, output.numpy())
-            ctx.states.append((gates, cell, hidden))
+            ctx.states.append((gates, cell, hidden, open_input))
         return output
 
     @staticmethod
@@ -139,7 +144,7 @@ class _NativeLstm(torch.autograd.Function):
         cells = tensors[1].shape[1]
         for number, (pattern_ih, pattern_hh) in enumerate(ctx.patterns):
             weight_ih, weight_hh, _ = tensors[3 * number : 3 * number + 3]
-            gates, cell, hidden = ctx.states[number]
+            gates, cell, hidden, open_input = ctx.states[number]
             part = gradients[0][:, :, number * cells : (number + 1) * cells]
             native.lstm_backward(
                 ctx.lengths,
@@ -162,6 +167,8 @@ class _NativeLstm(torch.autograd.Function):
                 grad_hh = _outer(after, _bfloat16_from_lanes(earlier, ctx.batch))
             else:
                 grad_hh = pattern_hh.gradient(later, earlier, bfloat16=ctx.bfloat16)
+            if open_input is not None:  # rounding, and so no dense matrix: `flat` is None
+                gates *= open_input
             if pattern_ih is None:
                 assert flat is not None
                 grad_ih = _outer(flat, ctx.x)
@@ -174,6 +181,21 @@ class _NativeLstm(torch.autograd.Function):
             results += [grad_ih, grad_hh, grad_bias]
         ctx.states.clear()
         return grad_x if grad_x is None else grad_x.to(ctx.dtype), None, None, *results
+
+
+def _open_input(gates: FloatArray, bias: Tensor, grid: Grid | None) -> NDArray[np.bool_] | None:
+    """Where the input part ``gates`` [T, 4H, L] plus ``bias`` [4H] does not saturate on ``grid``.
+
+    None where it nowhere does, which the extremes tell most times: rounding never swaps two sums.
+    """
+    if grid is None:
+        return None
+    products, offset = torch.from_numpy(gates), bias.detach().float()
+    low, high = products.aminmax()
+    extremes = torch.stack((low + offset.min(), high + offset.max()))
+    if bool(grid.holds(extremes).all()):
+        return None
+    return grid.holds(products + offset[:, None]).numpy()
 
 
 def _recurrent(weight: Tensor, pattern: SparsePattern | None, *, transposed: bool = False) -> Any:

@@ -9,6 +9,7 @@ is for networks whose zeros never return (not for straight-through regrowth).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from sparsespeech.cpu_engine.native import INSTRUCTION_SET_VARIABLE, choose_instruction_set
 
 try:
     from sparsespeech._native import training as native
@@ -28,13 +31,22 @@ except ImportError:  # no compiler at installation: training runs on torch alone
 MOST_DENSITY = 0.25
 MOST_LANES = 64
 _LANES_OF_REGISTER = 16
+_INSTRUCTION_SETS = ("avx512", "amx")  # that hold what the training kernels are made of
 
 FloatArray = NDArray[np.float32]
 
 
 def kernels_available() -> bool:
-    """Whether the native module has training kernels for this processor."""
-    return native is not None and bool(native.available())
+    """Whether the native module has training kernels for this processor and may use them.
+
+    SPARSESPEECH_CPU_ISA turns them off by naming an instruction set below theirs. Raises
+    InstructionSetError for a name that is none or that this processor lacks.
+    """
+    if native is None or not native.available():
+        return False
+    if not os.environ.get(INSTRUCTION_SET_VARIABLE):
+        return True
+    return choose_instruction_set() in _INSTRUCTION_SETS
 
 
 @dataclass(frozen=True, eq=False)

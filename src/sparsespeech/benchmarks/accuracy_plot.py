@@ -1,109 +1,163 @@
-"""The picture of ``bench accuracy``: Table III left, equal nonzeros or differences right."""
+"""The picture of ``bench accuracy``: Table III, what each step costs, equal nonzeros.
+
+Hatches and markers tell apart what colours do, so nothing is lost in grey.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from sparsespeech.benchmarks.accuracy_differences import BY_SEED, COMPARED, MEANS
 from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
 
 Axes = Any  # of matplotlib, imported when a picture is drawn
+Figure = Any
+# Colour, hatch and name of each row of Table III.
 _LOOKS = {
-    ("dense", "float"): (ORANGE, "dense, float"),
-    ("dense", "int8"): (RED, "dense, int8"),
-    ("sparse", "float"): (GREEN, "sparse, float"),
-    ("sparse", "int8"): (BLUE, "sparse, int8"),
+    ("dense", "float"): (ORANGE, "", "dense, float"),
+    ("dense", "int8"): (RED, "//", "dense, int8"),
+    ("sparse", "float"): (GREEN, "..", "sparse, float"),
+    ("sparse", "int8"): (BLUE, "xx", "sparse, int8"),
 }
+_FAMILIES = {"dense small": (ORANGE, "--", "s"), "sparse large": (BLUE, "-", "o")}
 _MEGABYTES = tuple(step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5))
 _BAR = 0.8 / len(_LOOKS)
+_HEADROOM = 1.35  # for values and legend above the bars
 
 
-def draw_accuracy(result: BenchResult, left: Axes, right: Axes) -> None:
-    """Medians with a dot a seed; then the curve, or the paired differences where there is none."""
-    _draw_rows(result, left)
+def draw_accuracy(result: BenchResult, figure: Figure) -> None:
+    """One panel for each part that was measured: rows, differences, the curve."""
+    parts: list[Callable[[BenchResult, Axes], None]] = []
+    if result.table("medians"):
+        parts += [_draw_rows, _draw_differences]
     if result.table("equal nonzeros"):
-        _draw_curve(result.table("equal nonzeros"), right)
-    else:
-        _draw_differences(result, right)
+        parts.append(_draw_curve)
+    if not parts:
+        parts.append(_draw_single)
+    layouts = {1: [["0"]], 2: [["0", "1"]], 3: [["0", "1"], ["2", "2"]]}
+    layout = layouts[len(parts)]
+    figure.set_size_inches(10, 4.5 * len(layout))
+    axes = figure.subplot_mosaic(layout)
+    for number, part in enumerate(parts):
+        part(result, axes[str(number)])
 
 
 def _draw_rows(result: BenchResult, axes: Axes) -> None:
+    """Bars of the medians with a dot a seed."""
     medians = result.table("medians")
     corpora = list(dict.fromkeys((row["corpus"], row["decoder"]) for row in medians))
-    for place, ((weights, arithmetic), (colour, label)) in enumerate(_LOOKS.items()):
+    highest = 0.0
+    for place, ((weights, arithmetic), (colour, hatch, label)) in enumerate(_LOOKS.items()):
         for number, (corpus, decoder) in enumerate(corpora):
             table = corpus if decoder == "greedy" else f"{corpus}, {decoder}"
             wanted = {"weights": weights, "arithmetic": arithmetic}
             (middle,) = _select(medians, corpus=corpus, decoder=decoder, **wanted)
             seeds = [row["wer"] for row in _select(result.table(table), **wanted)]
             x = number + (place - (len(_LOOKS) - 1) / 2) * _BAR
-            axes.bar(x, middle["wer"], width=_BAR, color=colour, alpha=0.75,
+            axes.bar(x, middle["wer"], width=_BAR * 0.94, color=colour, hatch=hatch,
+                     edgecolor="white", linewidth=0,
                      label=label if number == 0 else None)  # fmt: skip
-            axes.plot([x] * len(seeds), seeds, color="black", marker="o", markersize=3,
-                      linestyle="none")  # fmt: skip
+            if len(seeds) > 1:
+                axes.plot([x] * len(seeds), seeds, color="black", marker="o", markersize=3,
+                          linestyle="none")  # fmt: skip
             axes.annotate(f"{middle['wer']:.2f}", (x, max(seeds)), ha="center", va="bottom",
-                          fontsize=8 if len(corpora) < 3 else 7, xytext=(0, 3),
+                          fontsize=8 if len(corpora) < 3 else 6.5, xytext=(0, 3),
                           textcoords="offset points")  # fmt: skip
-    axes.set_xticks(range(len(corpora)), [c if d == "greedy" else f"{c},\n{d}" for c, d in corpora])
+            highest = max(highest, *seeds)
+    axes.set_xticks(
+        range(len(corpora)), [_place(corpus, decoder, "\n") for corpus, decoder in corpora]
+    )
     axes.grid(visible=False, axis="x")
     axes.set_axisbelow(True)
     axes.set_ylabel("word error rate (%)")
-    sparsity = max((row["sparsity"] for row in medians), default=0.0)
-    axes.set_title(f"Medians, a dot a seed; sparse: {sparsity:.1%}")
-    axes.margins(y=0.25)  # room for the legend
+    axes.set_ylim(0, highest * _HEADROOM)
+    sparsity = max(row["sparsity"] for row in medians)
+    dots = ", a dot a seed" if any(row["seeds"] > 1 for row in medians) else ""
+    axes.set_title(f"Medians{dots}; sparse: {sparsity:.1%}")
     axes.legend(ncols=2, fontsize=8, loc="upper left")
 
 
-def _draw_curve(rows: list[Row], axes: Axes) -> None:
-    for family, colour in (("dense small", ORANGE), ("sparse large", BLUE)):
+def _draw_differences(result: BenchResult, axes: Axes) -> None:
+    """Mean differences from dense float with their bootstrap intervals, a dot a seed."""
+    means = [row for row in result.table(MEANS) if row["rate"] == "wer"]
+    corpora = list(dict.fromkeys((row["corpus"], row["decoder"]) for row in means))
+    labels: list[str] = []
+    for corpus, decoder in corpora:
+        for compared in (f"{weights} {arithmetic}" for weights, arithmetic in COMPARED):
+            wanted = {"corpus": corpus, "decoder": decoder, "compared": compared}
+            (mean,) = _select(means, **wanted)
+            weights, arithmetic = compared.split()
+            colour = _LOOKS[weights, arithmetic][0]
+            seeds = [row["difference"] for row in _select(result.table(BY_SEED), **wanted)
+                     if row["rate"] == "wer"]  # fmt: skip
+            place = len(labels)
+            if len(seeds) > 1:
+                axes.plot(seeds, [place] * len(seeds), color=GREY, marker="|", markersize=9,
+                          linestyle="none")  # fmt: skip
+            axes.errorbar(mean["mean"], place, xerr=_ends(mean, "mean"), color=colour, marker="o",
+                          capsize=3)  # fmt: skip
+            axes.annotate(f"{mean['mean']:+.2f}", (mean["mean"], place), ha="center", fontsize=8,
+                          xytext=(0, 6), textcoords="offset points")  # fmt: skip
+            labels.append(f"{_place(corpus, decoder, ', ')}: {compared.replace(' ', ', ')}")
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.7)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("points of WER, mean with 95 % interval")
+    axes.set_title("Less dense float" + (", a line a seed" if means[0]["seeds"] > 1 else ""))
+
+
+def _draw_curve(result: BenchResult, axes: Axes) -> None:
+    """Word error rate against the bytes of the model, int8; sizes on a log axis."""
+    rows = result.table("equal nonzeros")
+    for family, (colour, line, marker) in _FAMILIES.items():
         found = sorted(_select(rows, family=family), key=lambda row: float(row["bytes_smallest"]))
         sizes = [row["bytes_smallest"] / 1e6 for row in found]
         rates = [row["wer"] for row in found]
-        below = [row["wer"] - row["wer_low"] for row in found]
-        above = [row["wer_high"] - row["wer"] for row in found]
-        axes.errorbar(sizes, rates, yerr=(below, above), color=colour, marker="o", capsize=2,
-                      elinewidth=0.8, label=family)  # fmt: skip
+        whiskers = tuple(zip(*(_ends(row, "wer", "wer_") for row in found), strict=True))
+        below, above = ([value for (value,) in side] for side in whiskers)
+        axes.errorbar(sizes, rates, yerr=(below, above), color=colour, marker=marker, capsize=3,
+                      linestyle=line, elinewidth=0.8, label=family)  # fmt: skip
+        side = -1 if family == "sparse large" else 1  # names below one curve, above the other
         for row, size in zip(found, sizes, strict=True):
-            axes.annotate(row["label"], (size, row["wer"]), xytext=(4, 4), color=colour,
-                          textcoords="offset points", fontsize=8)  # fmt: skip
+            axes.annotate(row["label"], (size, row["wer"]), xytext=(6, 9 * side), color=colour,
+                          va="center", textcoords="offset points", fontsize=8)  # fmt: skip
     axes.set_xscale("log")
-    axes.margins(x=0.12)  # room for the last label
+    axes.margins(x=0.08)  # room for the last label
     low, high = axes.get_xlim()
     ticks = [size for size in _MEGABYTES if low <= size <= high]
     axes.set_xticks(ticks, [f"{size:g}" for size in ticks])
     axes.minorticks_off()
     axes.set(xlabel="stored model (MB, log scale)", ylabel="word error rate (%)")
-    axes.set_title("Small and dense against large and sparse, int8")
+    axes.set_title("Small and dense against large and sparse, int8, 95 % intervals")
     axes.legend()
 
 
-def _draw_differences(result: BenchResult, axes: Axes) -> None:
-    rows = _select(result.table("differences: sparse int8 less dense float"), rate="wer")
-    bars: list[tuple[str, float, float, float, str]] = [
-        (
-            f"{row['corpus']}{_suffix(row['decoder'], ', LM')}, seed {row['seed']}",
-            row["difference"], row["low"], row["high"], GREY,
-        )
-        for row in rows
-    ]  # fmt: skip
-    for corpus, decoder in dict.fromkeys((row["corpus"], row["decoder"]) for row in rows):
-        suffix = _suffix(decoder, "_lm")
-        mean, low, high = (
-            result.figures[f"{corpus}_drop{part}{suffix}"] for part in ("", "_low", "_high")
-        )
-        bars.append((f"{corpus}{_suffix(decoder, ', LM')}, mean", mean, low, high, BLUE))
-    for number, (_, mean, low, high, colour) in enumerate(bars):
-        axes.errorbar(mean, number, xerr=[[mean - low], [high - mean]], color=colour, marker="o",
+def _draw_single(result: BenchResult, axes: Axes) -> None:
+    """Runs without a partner: single runs of the corpora, and what was tried."""
+    rows = [(f"{row['table'].split(',')[0]}: {row['run']}, {row['arithmetic']}", row)
+            for row in result.rows if "run" in row and "wer_low" in row]  # fmt: skip
+    rows += [(str(row["label"]), row) for row in result.table("tried")]
+    for place, (_, row) in enumerate(rows):
+        axes.errorbar(row["wer"], place, xerr=_ends(row, "wer", "wer_"), color=BLUE, marker="o",
                       capsize=3)  # fmt: skip
-    axes.axvline(0.0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(bars)), [label for label, *_ in bars])
+    axes.set_yticks(range(len(rows)), [label for label, _ in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("points of WER, 95 % interval")
-    axes.set_title("Sparse int8 less dense float")
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("word error rate (%), 95 % interval")
+    axes.set_title("Single runs")
 
 
-def _suffix(decoder: str, text: str) -> str:
-    return "" if decoder == "greedy" else text
+def _ends(row: Row, middle: str, prefix: str = "") -> list[list[float]]:
+    """Lengths of both whiskers, as errorbar takes them."""
+    value, low, high = row[middle], row[f"{prefix}low"], row[f"{prefix}high"]
+    return [[max(0.0, value - low)], [max(0.0, high - value)]]
+
+
+def _place(corpus: str, decoder: str, between: str) -> str:
+    return corpus if decoder == "greedy" else f"{corpus}{between}with LM"
 
 
 def _select(rows: list[Row], **wanted: str) -> list[Row]:

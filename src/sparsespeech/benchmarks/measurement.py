@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 TURN_SECONDS = 0.25  # of counted runs
 _FEWEST_RUNS, _MOST_RUNS = 2, 100  # of one turn
-_SETTLE_SECONDS = 0.01  # after a turn: threads that wait for more work fall asleep
+SETTLE_SECONDS = 0.01  # after a turn: threads that wait for more work fall asleep
 
 Output = TypeVar("Output")
 
@@ -114,7 +114,7 @@ def take_turns(
     for _ in range(rounds):
         for contender in order:
             turns[contender.name].append(tuple(contender.time_runs(counts[contender.name])))
-            time.sleep(_SETTLE_SECONDS)
+            time.sleep(SETTLE_SECONDS)
     return {name: Timing(name, tuple(recorded)) for name, recorded in turns.items()}
 
 

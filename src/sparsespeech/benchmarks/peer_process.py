@@ -2,8 +2,8 @@
 
 The process is stopped by a signal except during its turn, so that no thread of it that waits by
 spinning takes time from another contender. The protocol is one JSON object a line: the worker
-(``peer_worker``) reports that it is ready; it is asked for ``{"runs": n}`` and answers
-``{"seconds": [...]}``.
+(``peer_worker``) reports that it is ready; it is asked for ``{"runs": n, "warm": true}`` and
+answers ``{"seconds": [...]}``.
 """
 
 from __future__ import annotations
@@ -89,14 +89,19 @@ class PeerProcess:
         self.versions: dict[str, str] = ready["versions"]
         self.notes: dict[str, str] = ready["notes"]
         self.resident_mib: float = ready["resident_mib"]
+        self.first_s: float = ready["first_s"]  # of the first run, which also prepares things
+        self.peak_mib: float = ready["peak_mib"]  # most memory resident during it
         self._process.send_signal(signal.SIGSTOP)
 
-    def time_runs(self, count: int) -> list[float]:
-        """Seconds of each of ``count`` runs, by the worker's clock, after one not counted."""
+    def time_runs(self, count: int, *, warm: bool = True) -> list[float]:
+        """Seconds of each of ``count`` runs, by the worker's clock.
+
+        One run that is not counted goes before them unless ``warm`` is False.
+        """
         self._process.send_signal(signal.SIGCONT)
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps({"runs": count}) + "\n")
+            self._process.stdin.write(json.dumps({"runs": count, "warm": warm}) + "\n")
             self._process.stdin.flush()
         except OSError:
             raise self._failure("stopped") from None

@@ -7,6 +7,7 @@ outputs of the first run are written beside them.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -36,7 +37,13 @@ def main(arguments: list[str]) -> None:
     answers = _claim_stdout()
     prepare = importlib.import_module(module).prepare
     peer: PreparedPeer = prepare(*_task(Path(folder)), int(threads), precision)
-    np.save(Path(folder, f"{name}.npy"), peer.finish(peer.run()), allow_pickle=False)
+    gc.collect()
+    _forget_peak()
+    start = time.perf_counter()
+    outputs = peer.run()
+    first_s = time.perf_counter() - start
+    peak_mib = _peak_mib()
+    np.save(Path(folder, f"{name}.npy"), peer.finish(outputs), allow_pickle=False)
     gc.collect()
     gc.freeze()
     _send(
@@ -45,10 +52,13 @@ def main(arguments: list[str]) -> None:
             "versions": _versions(libraries),
             "notes": peer.notes,
             "resident_mib": _resident_mib(),
+            "first_s": first_s,
+            "peak_mib": peak_mib,
         },
     )
     for line in sys.stdin:
-        _send(answers, {"seconds": _time_runs(peer, int(json.loads(line)["runs"]))})
+        asked = json.loads(line)
+        _send(answers, {"seconds": _time_runs(peer, int(asked["runs"]), warm=bool(asked["warm"]))})
 
 
 def _task(folder: Path) -> tuple[Any, ...]:
@@ -60,8 +70,9 @@ def _task(folder: Path) -> tuple[Any, ...]:
     return load_network(folder / "network.npz"), windows
 
 
-def _time_runs(peer: PreparedPeer, count: int) -> list[float]:
-    peer.run()
+def _time_runs(peer: PreparedPeer, count: int, *, warm: bool) -> list[float]:
+    if warm:
+        peer.run()
     times = []
     gc.disable()
     for _ in range(count):
@@ -80,6 +91,19 @@ def _end_with_parent() -> None:
 def _resident_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
+
+
+def _forget_peak() -> None:
+    """The peak of memory counts from here, where the kernel lets a process ask for that."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_mib() -> float:
+    """Most memory that the process had resident since its start or :func:`_forget_peak`."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(kibibytes) / 1024
 
 
 def _claim_stdout() -> TextIO:

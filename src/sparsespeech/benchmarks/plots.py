@@ -38,8 +38,11 @@ def draw(result: BenchResult, picture: Path) -> None:
     with style.context(SETTINGS):
         room_for_footnote = ConstrainedLayoutEngine(rect=(0, 0.05, 1, 0.95))
         figure = Figure(figsize=(10, 4.5), layout=room_for_footnote)
-        left, right = figure.subplots(1, 2)
-        _PICTURES[result.bench](result, left, right)
+        if result.bench == "accuracy":
+            draw_accuracy(result, figure)  # as many panels as were measured
+        else:
+            left, right = figure.subplots(1, 2)
+            _PICTURES[result.bench](result, left, right)
         figure.text(0.01, 0.01, _footnote(result), fontsize=8, color=GREY)
         figure.savefig(picture)
 
@@ -138,7 +141,6 @@ def _draw_lstmp(result: BenchResult, left: Axes, right: Axes) -> None:
 
 
 _PICTURES: dict[str, Callable[[BenchResult, Axes, Axes], None]] = {
-    "accuracy": draw_accuracy,
     "latency": _draw_latency,
     "throughput": _draw_throughput,
     "deepbench": _draw_deepbench,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsespeech.benchmarks.machine_facts import machine_facts
+from sparsespeech.errors import BenchmarkError
 
 _SIGNIFICANT_DIGITS = 6
 Row = dict[str, Any]
@@ -32,6 +33,20 @@ class BenchResult:
     def add_versions(self, versions: dict[str, str]) -> None:
         """Versions of libraries that a peer has loaded."""
         self.machine["versions"].update(versions)
+
+    @classmethod
+    def from_json(cls, values: Any) -> BenchResult:
+        """What :meth:`to_json` gave; raises BenchmarkError for anything else."""
+        kinds = {"bench": str, "config": dict, "machine": dict, "figures": dict, "rows": list}
+        if not isinstance(values, dict) or not all(
+            isinstance(values.get(key), kind) for key, kind in kinds.items()
+        ):
+            raise BenchmarkError(
+                f"not the result of a benchmark: expected an object with {', '.join(kinds)}"
+            )
+        if not all(isinstance(row, dict) and "table" in row for row in values["rows"]):
+            raise BenchmarkError("not the result of a benchmark: a row does not name its table")
+        return cls(**{key: values[key] for key in kinds})
 
     def to_json(self) -> dict[str, Any]:
         """One object: bench, machine, config, figures, rows."""

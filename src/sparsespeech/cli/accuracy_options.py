@@ -11,6 +11,7 @@ from sparsespeech.backend import default_backend
 from sparsespeech.benchmarks.accuracy import AccuracyOptions
 from sparsespeech.benchmarks.accuracy_plan import AccuracyPlan, parse_plan, read_plan
 from sparsespeech.benchmarks.hypothesis_cache import file_digest
+from sparsespeech.cli.accuracy_checks import check_plan
 from sparsespeech.cli.accuracy_runs import CheckpointRuns
 from sparsespeech.cli.evaluation_batch import DecoderSettings, ExecutorSettings
 from sparsespeech.cli.executor_options import threads_of_process
@@ -37,14 +38,17 @@ def accuracy_options(
     if plan is not None and (pairs or lm is not None):
         raise typer.BadParameter("belongs to --manifest, not to a plan", param_hint="--pair, --lm")
     chosen = read_plan(plan) if plan is not None else _plan_of_pairs(manifest, pairs, corpus, lm)
+    check_plan(chosen)
     executor = ExecutorSettings(backend or default_backend(), threads_of_process(threads, jobs))
     beam = DecoderSettings("beam", DEFAULT_BEAM_WIDTH, None, DEFAULT_ALPHA, DEFAULT_BETA)
     runs = CheckpointRuns(
         work, executor, beam, calibration=chosen.calibration, limit=limit, jobs=jobs
     )
+    drawn = "speakers" if by_speaker else "utterances"
     config = {
         "corpora": {test.name: _describe(test.test.manifest) for test in chosen.corpora},
-        "intervals": "95 %, seeds and " + ("speakers" if by_speaker else "utterances") + " drawn",
+        "intervals": f"95 %, seeds and {drawn} drawn",
+        "drawn": drawn,
         "backend": executor.backend,
         "beam": {"width": beam.beam_width, "alpha": beam.alpha, "beta": beam.beta},
         "limit": limit,

@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sparsespeech import __version__
-from sparsespeech.benchmarks.accuracy import FLOAT, INT8, Recognised, Request
+from sparsespeech.benchmarks.accuracy_request import FLOAT, INT8, Recognised, Request
 from sparsespeech.benchmarks.hypothesis_cache import HypothesisCache, file_digest
 from sparsespeech.cli.evaluation_batch import DecoderSettings, ExecutorSettings, recognise_all
+from sparsespeech.cli.quantize import calibration_count, checkpoint_precision
 from sparsespeech.corpora.manifest import Utterance, read_manifest
 from sparsespeech.errors import BenchmarkError
 from sparsespeech.evaluation.word_error_rate import count_errors
@@ -27,7 +28,7 @@ from sparsespeech.evaluation.word_error_rate import count_errors
 if TYPE_CHECKING:
     from sparsespeech.training.checkpoint import Checkpoint
 
-_CALIBRATION_UTTERANCES, _CALIBRATION_SEED = 100, 0
+_CALIBRATION_SEED = 0  # as ``sparsespeech quantize`` takes it by default
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class CheckpointRuns:
         from sparsespeech.model_file.writer import write_model
         from sparsespeech.quantization.calibrate import trained_calibration
 
-        manifest, split = self._calibration_set(checkpoint)
+        manifest, split = calibration_set(checkpoint, self._calibration)
         settings = _quantization_settings(checkpoint)
         trained = trained_calibration(checkpoint) is not None
         key = {
@@ -182,21 +183,6 @@ class CheckpointRuns:
         precision = Precision(per_row=settings["per_row"])
         return convert(checkpoint, calibration, precision).model
 
-    def _calibration_set(self, checkpoint: Checkpoint) -> tuple[Path, str | None]:
-        """Training speech: the plan's, or the first manifest that the recipe trains on."""
-        from sparsespeech.training.recipe import expand_path
-
-        if self._calibration is not None:
-            return self._calibration, None
-        try:
-            source = checkpoint.facts["recipe"]["data"]["train"][0]
-            return expand_path(str(source["manifest"])), source.get("split")
-        except (KeyError, TypeError, IndexError):
-            raise BenchmarkError(
-                f"{checkpoint.path}: its recipe names no training manifest to calibrate on; "
-                f"give calibration in the plan"
-            ) from None
-
     def _describe_decoder(self, request: Request) -> dict[str, Any]:
         if not request.with_lm or request.test.lm is None:
             return {"decoder": "greedy"}
@@ -226,16 +212,30 @@ class CheckpointRuns:
                 bar.advance(task)
 
 
+def calibration_set(checkpoint: Checkpoint, chosen: Path | None) -> tuple[Path, str | None]:
+    """Manifest and split to calibrate on: ``chosen``, or the first one the recipe trains on.
+
+    Raises BenchmarkError for a recipe that names none, RecipeError for an unset variable.
+    """
+    from sparsespeech.training.recipe import expand_path
+
+    if chosen is not None:
+        return chosen, None
+    try:
+        source = checkpoint.facts["recipe"]["data"]["train"][0]
+        return expand_path(str(source["manifest"])), source.get("split")
+    except (KeyError, TypeError, IndexError):
+        raise BenchmarkError(
+            f"{checkpoint.path}: its recipe names no training manifest to calibrate on; "
+            f"give calibration in the plan"
+        ) from None
+
+
 def _quantization_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     """As ``sparsespeech quantize`` takes them from the recipe; int8 whatever was retrained."""
-    recipe = checkpoint.facts["recipe"]
-    section = recipe.get("quantization") or {}
-    trained = (recipe.get("fixed_point") or {}) if checkpoint.fixed_point else {}
     return {
-        "calibration_utterances": int(
-            section.get("calibration_utterances", _CALIBRATION_UTTERANCES)
-        ),
-        "per_row": bool((trained or section).get("per_row", False)),
+        "calibration_utterances": calibration_count(checkpoint, None),
+        "per_row": checkpoint_precision(checkpoint, 8, 8, None).per_row,
     }
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from sparsespeech import machine
-from sparsespeech.atomic_file import write_text
+from sparsespeech.cli.bench_output import (
+    AsJson,
+    MarkdownPage,
+    Output,
+    Plot,
+    publish,
+    read_result,
+)
 from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.executor_options import BackendOption
 from sparsespeech.cli.failure import print_warning
 
 if TYPE_CHECKING:  # imported when a benchmark runs
     from sparsespeech.benchmarks.comparison import Settings
-    from sparsespeech.benchmarks.result import BenchResult
 
 app = typer.Typer(
     help="Measure this machine: the CPU engine beside other inference libraries.",
@@ -30,12 +32,8 @@ app = typer.Typer(
 )
 ROUNDS, QUICK_ROUNDS = 10, 2
 BUSY_LOAD = 0.5  # average of a minute
-_FILE_WIDTH = 200  # characters, where the output is no terminal
 _errors = Console(stderr=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Output = Annotated[Path | None, typer.Option(help="Write the JSON object to this file too.")]
-Plot = Annotated[Path | None, typer.Option(help="Draw the result: .png, .svg or .pdf.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of every contender; default: all usable.")
 ]
@@ -88,7 +86,7 @@ def latency(
         hidden=QUICK_HIDDEN if quick else HIDDEN,
         language_texts=tuple(lm_text or ()),
     )
-    _publish(lambda: run_latency(options), as_json, output, plot)
+    publish(lambda: run_latency(options), as_json, output, plot)
 
 
 @app.command()
@@ -115,7 +113,7 @@ def throughput(
         hidden=QUICK_HIDDEN if quick else HIDDEN,
         chunks_each=QUICK_CHUNKS_EACH if quick else CHUNKS_EACH,
     )
-    _publish(lambda: run_throughput(options), as_json, output, plot)
+    publish(lambda: run_throughput(options), as_json, output, plot)
 
 
 @app.command()
@@ -136,7 +134,7 @@ def deepbench(
         settings=_settings(threads, rounds, quick, peers, deepsparse_python),
         divisor=QUICK_DIVISOR if quick else 1,
     )
-    _publish(lambda: run_deepbench(options), as_json, output, plot)
+    publish(lambda: run_deepbench(options), as_json, output, plot)
 
 
 @app.command()
@@ -163,7 +161,7 @@ def density(
         densities=QUICK_DENSITIES if quick else DENSITIES,
         divisor=QUICK_DIVISOR if quick else 1,
     )
-    _publish(lambda: run_density(options), as_json, output, plot)
+    publish(lambda: run_density(options), as_json, output, plot)
 
 
 @app.command()
@@ -183,34 +181,45 @@ def lstmp(
         settings=_settings(threads, rounds, quick, peers, None),
         divisor=QUICK_DIVISOR if quick else 1,
     )
-    _publish(lambda: run_lstmp(options), as_json, output, plot)
+    publish(lambda: run_lstmp(options), as_json, output, plot)
 
 
 @app.command()
 def training(
     threads: Annotated[int, typer.Option(min=1, help="Threads of every contender.")] = 1,
     rounds: Rounds = None,
+    widths: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Cells of one direction; 256 to 1024 by default."),
+    ] = None,
     quick: Quick = False,
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,
+    markdown: MarkdownPage = None,
 ) -> None:
-    """A training step of our LSTM and of DeepSpeech, beside torch's nn.LSTM."""
+    """A training step of our LSTM and of DeepSpeech, beside torch's nn.LSTM.
+
+    The bidirectional layer at every width, the whole step at 768. Ten minutes on one quiet core
+    with --rounds 3.
+    """
     from sparsespeech.benchmarks.training import (
         QUICK_WIDTHS,
         WIDTHS,
         TrainingOptions,
+        parse_widths,
         run_training,
     )
 
     _warn_if_busy()
     options = TrainingOptions(
         rounds=rounds or (QUICK_ROUNDS if quick else ROUNDS),
-        widths=QUICK_WIDTHS if quick else WIDTHS,
+        widths=parse_widths(widths) if widths else QUICK_WIDTHS if quick else WIDTHS,
         threads=threads,
         on_progress=_show_progress,
     )
-    _publish(lambda: run_training(options), as_json, output, plot)
+    page = ("training", markdown) if markdown else None
+    publish(lambda: run_training(options), as_json, output, plot, page)
 
 
 @app.command()
@@ -240,11 +249,13 @@ def accuracy(
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,
+    markdown: MarkdownPage = None,
 ) -> None:
     """Word error rates, dense and sparse, float and int8, over seeds (Table III of the MAU paper).
 
-    Checkpoints are quantized as their recipes say. Choose on development speech; run a test set
-    once.
+    Everything that the plan names is read and checked before anything is measured. Checkpoints
+    are quantized as their recipes say. What is measured stays in the --work folder, so that a
+    test set is used once: the same command again decodes nothing. Choose on development speech.
     """
     from sparsespeech.benchmarks.accuracy import AccuracyOptions, run_accuracy
     from sparsespeech.cli.accuracy_options import accuracy_options
@@ -253,7 +264,21 @@ def accuracy(
         plan, manifest, pair or [], corpus, lm,
         work=work, limit=limit, by_speaker=by_speaker, backend=backend, threads=threads, jobs=jobs,
     )  # fmt: skip
-    _publish(lambda: run_accuracy(options), as_json, output, plot)
+    page = ("accuracy", markdown) if markdown else None
+    publish(lambda: run_accuracy(options), as_json, output, plot, page)
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="JSON object that a benchmark wrote.")],
+    as_json: AsJson = False,
+    plot: Plot = None,
+    markdown: MarkdownPage = None,
+) -> None:
+    """Show, draw or tabulate a kept result again; nothing is measured."""
+    kept = read_result(result)
+    page = (kept.bench, markdown) if markdown else None
+    publish(lambda: kept, as_json, None, plot, page)
 
 
 def _settings(
@@ -287,66 +312,3 @@ def _warn_if_busy() -> None:
 
 def _show_progress(what: str) -> None:
     _errors.print(f"measuring {what} ...", style="dim", markup=False)
-
-
-def _publish(
-    run: Callable[[], BenchResult], as_json: bool, output: Path | None, plot: Path | None
-) -> None:
-    from sparsespeech.benchmarks.plots import check_picture, draw
-
-    if plot is not None:
-        check_picture(plot)  # before the minutes that a benchmark takes
-    result = run()
-    text = json.dumps(result.to_json(), ensure_ascii=False, indent=1)
-    if output is not None:
-        write_text(output, text + "\n")
-    if plot is not None:
-        draw(result, plot)
-    if as_json:
-        typer.echo(text)
-    else:
-        _show(result)
-
-
-def _show(result: BenchResult) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
-    answer = result.to_json()
-    facts = answer["machine"]
-    console.print(
-        f"bench {result.bench} on {facts['processor']} "
-        f"({' '.join(facts['cpu_flags'])}), load {facts['load_average']}",
-        markup=False,
-        highlight=False,
-    )
-    for name in dict.fromkeys(row["table"] for row in answer["rows"]):
-        console.print(_table(name, [row for row in answer["rows"] if row["table"] == name]))
-    figures = Table("figure", title="Figures", title_justify="left", box=box.SIMPLE_HEAD)
-    figures.add_column("value", justify="right")
-    for name, value in answer["figures"].items():
-        figures.add_row(name, _cell(value))
-    console.print(figures)
-    for note in answer["config"].get("left_out", []):
-        console.print(note, markup=False, highlight=False)
-
-
-def _table(name: str, rows: list[dict[str, Any]]) -> Table:
-    """A table with the columns of all its rows."""
-    columns = list(dict.fromkeys(key for row in rows for key in row if key != "table"))
-    if "title" in columns:  # the same in words
-        columns.remove("name")
-        columns.insert(0, columns.pop(columns.index("title")))
-    table = Table(title=name, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        numeric = all(not isinstance(row.get(column), str) for row in rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left")
-    for row in rows:
-        table.add_row(*(_cell(row.get(column, "")) for column in columns))
-    return table
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return str(value)

@@ -21,8 +21,7 @@ from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.quantization.codebook import LARGEST_CODEBOOK, SMALLEST_CODEBOOK
 
 if TYPE_CHECKING:
-    from sparsespeech.quantization.codebook_checkpoint import SharedFloatMatrix
-    from sparsespeech.quantization.codebook_model import SharedMatrix
+    from sparsespeech.quantization.shared_matrix import SharedMatrix
 
 _FILE_WIDTH = 120  # characters, where the output is no terminal
 
@@ -191,7 +190,7 @@ def _compress_checkpoint(
     return figures, _matrix_table(shared.matrices)
 
 
-def _matrix_table(matrices: Sequence[SharedMatrix | SharedFloatMatrix]) -> Table:
+def _matrix_table(matrices: Sequence[SharedMatrix]) -> Table:
     table = table_of_figures("matrix", "nonzeros", "values", "signal to change")
     for matrix in matrices:
         ratio = "-" if matrix.sqnr_db is None else f"{matrix.sqnr_db:.1f} dB"

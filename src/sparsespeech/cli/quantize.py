@@ -164,7 +164,7 @@ def _convert(
     from sparsespeech.training.checkpoint import load_checkpoint
 
     source = load_checkpoint(path)
-    precision = _precision(source, *bits)
+    precision = checkpoint_precision(source, *bits)
     with Progress(console=Console(stderr=True)) as progress:
         result = quantize_checkpoint(
             source,
@@ -220,7 +220,7 @@ def calibration_count(source: Checkpoint, utterances: int | None) -> int:
     return utterances or int(recipe.get("calibration_utterances", DEFAULT_UTTERANCES))
 
 
-def _precision(
+def checkpoint_precision(
     source: Checkpoint, weight_bits: int | None, activation_bits: int | None, per_row: bool | None
 ) -> Precision:
     """The options' bits; what they leave open is as the recipe retrained, or as it says."""

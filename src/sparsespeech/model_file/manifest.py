@@ -105,7 +105,7 @@ def parse_manifest(values: dict[str, Any]) -> Manifest:
             )
     if not all(isinstance(label, str) for label in values["alphabet"]):
         raise ModelFileError("alphabet: every symbol must be a text (rule F9)")
-    graph, labels = _parse_graph(values["graph"]), tuple(values["alphabet"])
+    graph, labels = parse_graph(values["graph"]), tuple(values["alphabet"])
     prove_graph(graph, labels, values["features"])
     _check_layer_integers(graph, quantization["layers"])
     return Manifest(
@@ -174,7 +174,7 @@ def _check_layer_integers(graph: Graph, layers: dict[str, Any]) -> None:
         )
 
 
-def _parse_graph(items: list[Any]) -> Graph:
+def parse_graph(items: list[Any]) -> Graph:
     """Rule F8, part one: kinds, keys and JSON types; ``prove_graph`` proves the values."""
     if not 1 <= len(items) <= limits.LAYERS:
         raise ModelFileError(

@@ -26,8 +26,9 @@ def prune_checkpoint(checkpoint: Path, settings: Pruning, run: Path) -> Path:
 
     It keeps its step, features and facts, and the folder of the new checkpoint is returned. What
     is pruned are the averaged weights; there are no optimizer moments, so it can be evaluated,
-    converted and trained from (``model.initial``), but not resumed. Raises CheckpointError and
-    RecipeError.
+    converted and trained from (``model.initial``), but not resumed. Ranges of fixed-point
+    retraining are kept, and with them its bits; ``quantize --recalibrate`` measures the ranges
+    anew. Raises CheckpointError and RecipeError.
     """
     if list_checkpoints(run):
         raise CheckpointError(f"{run}: holds checkpoints already; choose another --output")
@@ -46,6 +47,7 @@ def prune_checkpoint(checkpoint: Path, settings: Pruning, run: Path) -> Path:
     masks.apply({name: tensor.clone() for name, tensor in average.items()})
     tensors = {f"weights.{name}": tensor for name, tensor in average.items()}
     tensors |= {f"average.{name}": tensor.clone() for name, tensor in average.items()}
+    tensors |= {f"fixed_point.{name}": tensor for name, tensor in source.fixed_point.items()}
     return save_checkpoint(
         run,
         source.step,

@@ -12,24 +12,21 @@ scan and a training run that were cut short go on by themselves.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.progress import Progress
 
 from sparsespeech import atomic_file
-from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.errors import CheckpointError, RecipeError
-from sparsespeech.pruning.allocation import Limits, allocate, resolve_limits
 from sparsespeech.pruning.repeat_settings import RepeatUntil
-from sparsespeech.pruning.scan_sample import choose_sample
-from sparsespeech.pruning.sensitivity import scan_checkpoint
-from sparsespeech.pruning.sensitivity_file import write_scan
-from sparsespeech.pruning.settings import MatrixSettings, Pruning
-from sparsespeech.pruning.targets import fitting_exceptions
+from sparsespeech.pruning.round_suggestion import (
+    exceptions_beside_suggestion,
+    matrix_structures,
+    suggest,
+)
+from sparsespeech.pruning.settings import Pruning
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 from sparsespeech.training.checkpoint_digest import checkpoint_digest
 from sparsespeech.training.checkpoint_figures import development_wer
@@ -38,8 +35,6 @@ from sparsespeech.training.recipe import Recipe, expand_path, parse_recipe
 from sparsespeech.training.run_identity import first_difference
 from sparsespeech.training.run_log import training_progress
 from sparsespeech.training.weight_matrices import count_weights
-
-_SCAN_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,9 @@ def repeat_until(recipe: Recipe, output: Path, *, threads: int | None = None) ->
     of another recipe or checkpoint, and what scan and training raise.
     """
     settings, pruning, initial = _required(recipe)
+    output = output.resolve()  # so that the loop goes on from any working directory
     dense = load_checkpoint(initial)
+    matrix_structures(dense, pruning)  # what does not fit the network shows before any work
     facts = {"recipe": _identity(recipe), "initial_sha256": checkpoint_digest(dense)}
     loop = _read(output, facts)
     if loop is None:
@@ -105,7 +102,7 @@ def _run_round(
     target = settings.target(number, pruning.final_sparsity)
     file = folder / "sensitivity.json"
     with training_progress(True) as progress:
-        _suggest(source, recipe, target, file, progress)
+        suggest(source, recipe, target, file, progress)
     before = _sparsity(source)
     changes: dict[str, Any] = {
         "name": f"{recipe.name}-round-{number:02d}",
@@ -114,7 +111,7 @@ def _run_round(
         "pruning": {
             **pruning.model_dump(mode="json"),
             "from_sensitivity": str(file),
-            "exceptions": _patterns(pruning),
+            "exceptions": exceptions_beside_suggestion(pruning),
             "final_sparsity": target,
             "initial_sparsity": min(before, target),
             "keep_zeros": True,
@@ -128,47 +125,6 @@ def _run_round(
         wer = development_wer(checkpoint, recipe, output / "features", progress)
     kept = wer <= loop.wer_before + settings.wer_loss
     return Round(number, target, _sparsity(checkpoint), wer, str(trained), kept)
-
-
-def _suggest(
-    source: Checkpoint, recipe: Recipe, target: float, file: Path, progress: Progress
-) -> None:
-    """Scan ``source`` on the development set and write the suggestion for ``target``."""
-    settings, pruning, _ = _required(recipe)
-    development = recipe.data.development
-    utterances = read_manifest(expand_path(development.manifest), split=development.split)
-    sample = choose_sample(
-        source, utterances, count=settings.utterances, seed=_SCAN_SEED, progress=progress
-    )
-    scan = scan_checkpoint(source, sample, settings.sparsities, file, progress)
-    names = [matrix.name for matrix in scan.matrices]
-    limits = resolve_limits(
-        names,
-        Limits(0.0, settings.sparsities[-1]),
-        _limits(pruning, names, settings.sparsities[-1]),
-    )
-    scan.suggested = allocate(scan.curves(), scan.loss_dense, target, limits)
-    write_scan(file, scan)
-
-
-def _limits(pruning: Pruning, names: Sequence[str], largest: float) -> dict[str, Limits]:
-    """Exceptions of the recipe as the largest sparsities of the matrices they match."""
-    limits = {}
-    for expression, change in fitting_exceptions(pruning, names).items():
-        settings = change if isinstance(change, MatrixSettings) else MatrixSettings(sparsity=change)
-        if settings.sparsity is not None:
-            limits[expression] = Limits(0.0, min(settings.sparsity, largest))
-    return limits
-
-
-def _patterns(pruning: Pruning) -> dict[str, Any]:
-    """Exceptions without their sparsities, for which the suggestion stands."""
-    changes = {
-        expression: {**change.model_dump(mode="json"), "sparsity": None}
-        for expression, change in pruning.exceptions.items()
-        if isinstance(change, MatrixSettings)
-    }
-    return {name: change for name, change in changes.items() if any(change.values())}
 
 
 def _reason(done: Round, settings: RepeatUntil, pruning: Pruning, loop: Loop) -> str:
@@ -190,7 +146,7 @@ def _required(recipe: Recipe) -> tuple[RepeatUntil, Pruning, Path]:
             f"{recipe.name}: the loop needs the sections repeat_until and pruning, and "
             f"model.initial, the dense checkpoint to start from"
         )
-    return settings, pruning, expand_path(initial)
+    return settings, pruning, expand_path(initial).resolve()
 
 
 def _sparsity(checkpoint: Checkpoint) -> float:

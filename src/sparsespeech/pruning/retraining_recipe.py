@@ -7,15 +7,17 @@ back to a large part of its peak: at a fine-tuning rate a network does not recov
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sparsespeech.errors import RecipeError
+from sparsespeech.pruning.settings import DEFAULT_EXCEPTIONS
 
 RATE_SHARE = 2 / 3  # of the peak of the checkpoint's own training
-RAMP_END = 0.5  # share of the steps
+_INITIAL_SPARSITY = 0.5  # of the first mask update of a ramp
+_RAMP_END = 0.5  # share of the steps
 _DECAY_START = 0.52
 _WARMUP_STEPS = 50
 
@@ -35,6 +37,39 @@ class Retraining:
     distill: bool = False
 
 
+def pruning_section(
+    final_sparsity: float,
+    shape: str,
+    structure: str,
+    scope: str,
+    exceptions: Mapping[str, float],
+    scan: Path | None,
+) -> dict[str, Any]:
+    """Plain values of the section ``pruning`` of a network that has been trained before.
+
+    ``exceptions`` come after the default ones, so that they win; ``scan`` is a
+    ``sensitivity.json`` to take sparsities from.
+    """
+    defaults = {key: value for key, value in DEFAULT_EXCEPTIONS.items() if key not in exceptions}
+    return {
+        "final_sparsity": final_sparsity,
+        "initial_sparsity": _INITIAL_SPARSITY,
+        "start": 0.0,
+        "end": _RAMP_END,
+        "shape": shape,
+        "scope": scope,
+        "structure": structure,
+        "exceptions": {**defaults, **exceptions},
+        "from_sensitivity": str(scan.resolve()) if scan is not None else None,
+        "keep_zeros": True,
+    }
+
+
+def names_speech(recipe: Mapping[str, Any]) -> bool:
+    """Whether the recipe in a checkpoint can train it on; that of an imported one may not."""
+    return "data" in recipe and "optimizer" in recipe
+
+
 def retraining_recipe(
     checkpoint: Path, recipe: dict[str, Any], pruning: dict[str, Any], retraining: Retraining
 ) -> dict[str, Any]:
@@ -42,20 +77,23 @@ def retraining_recipe(
 
     Raises RecipeError where that names no speech to train on, and for too few steps.
     """
-    if "data" not in recipe or "optimizer" not in recipe:
+    if not names_speech(recipe):
         raise RecipeError(
-            f"{checkpoint}: its recipe names no speech to train on; prune it with --one-shot "
-            f"--steps 0, or write a recipe for 'sparsespeech train' with model.initial"
+            f"{checkpoint}: its recipe names no speech to train on; import the network with "
+            f"--train and --development, or prune it with --one-shot --steps 0"
         )
     values = copy.deepcopy(recipe)
-    steps = retraining.steps or max(1, recipe["optimizer"]["steps"] // 2)
+    steps, rate = retraining.steps, retraining.learning_rate
+    if steps is None:
+        steps = max(1, recipe["optimizer"]["steps"] // 2)
+    if rate is None:
+        rate = RATE_SHARE * recipe["optimizer"]["learning_rate"]
     values["name"] = f"{recipe['name']}-pruned"
     values["model"]["initial"] = str(checkpoint.resolve())
     values["pruning"] = {**pruning, **_stages(retraining.stages, steps)}
     values["optimizer"] |= {
         "steps": steps,
-        "learning_rate": retraining.learning_rate
-        or RATE_SHARE * recipe["optimizer"]["learning_rate"],
+        "learning_rate": rate,
         "warmup_steps": min(_WARMUP_STEPS, steps // 20),
         "decay_start": _DECAY_START,
     }

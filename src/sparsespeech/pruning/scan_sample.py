@@ -1,6 +1,6 @@
 """The fixed utterances on which a sensitivity scan measures the CTC loss.
 
-Axes: B utterances of a batch, T frames, F coefficients, C characters of a batch's texts joined.
+Axes: T frames, F coefficients, C characters of a text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
-from torch import Tensor, nn
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.audio.reading import read_audio
@@ -21,28 +20,23 @@ from sparsespeech.corpora.manifest import Utterance
 from sparsespeech.decoding.alphabet import Alphabet, normalise_transcript
 from sparsespeech.errors import ManifestError
 from sparsespeech.quantization.calibrate import choose_utterances
+from sparsespeech.training.batch_loading import SpeechBatch
 from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.dataset import frames_needed
 from sparsespeech.training.float_recogniser import normalised_frames
+from sparsespeech.training.objective import ctc_losses
 
 BATCH_FRAMES = 8000  # padded frames of a batch: bounds the memory of a wide network
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Utterances of similar length, ready for the network and the loss."""
-
-    frames: Tensor  # float32[B, T, F], normalised, 0.0 beyond the lengths
-    lengths: Tensor  # int64[B]
-    targets: Tensor  # int64[C]
-    target_lengths: Tensor  # int64[B]
-
-
-@dataclass(frozen=True, eq=False)
 class ScanSample:
-    """Batches of the chosen utterances; ``digest`` is SHA-256 of their features and texts."""
+    """The chosen utterances in batches of similar length; their ``numbers`` are in choice order.
 
-    batches: tuple[Batch, ...]
+    ``digest`` is SHA-256 of their features and texts.
+    """
+
+    batches: tuple[SpeechBatch, ...]
     utterances: int
     characters: int
     blank: int
@@ -55,14 +49,7 @@ class ScanSample:
         with torch.no_grad():
             for batch in self.batches:
                 scores = model(batch.frames.to(device), batch.lengths.to(device))
-                total += nn.functional.ctc_loss(
-                    scores.cpu(),
-                    batch.targets,
-                    batch.lengths,
-                    batch.target_lengths,
-                    blank=self.blank,
-                    reduction="sum",
-                ).item()
+                total += ctc_losses(scores.cpu(), batch, self.blank).sum().item()
         return total / self.characters
 
 
@@ -117,18 +104,17 @@ def _target(utterance: Utterance, alphabet: Alphabet) -> NDArray[np.int64]:
 
 def _batches(
     utterances: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]],
-) -> tuple[Batch, ...]:
-    groups: list[list[tuple[NDArray[np.float32], NDArray[np.int64]]]] = [[]]
-    for frames, target in sorted(utterances, key=lambda pair: len(pair[0])):
-        if groups[-1] and len(frames) * (len(groups[-1]) + 1) > BATCH_FRAMES:
+) -> tuple[SpeechBatch, ...]:
+    groups: list[list[int]] = [[]]
+    for number in sorted(range(len(utterances)), key=lambda number: len(utterances[number][0])):
+        if groups[-1] and len(utterances[number][0]) * (len(groups[-1]) + 1) > BATCH_FRAMES:
             groups.append([])
-        groups[-1].append((frames, target))
+        groups[-1].append(number)
     return tuple(
-        Batch(
-            nn.utils.rnn.pad_sequence([torch.from_numpy(f) for f, _ in group], batch_first=True),
-            torch.tensor([len(frames) for frames, _ in group]),
-            torch.from_numpy(np.concatenate([target for _, target in group])),
-            torch.tensor([target.size for _, target in group]),
+        SpeechBatch.of(
+            [torch.from_numpy(utterances[number][0]) for number in group],
+            [utterances[number][1] for number in group],
+            np.array(group),
         )
         for group in groups
     )

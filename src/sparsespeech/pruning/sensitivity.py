@@ -9,7 +9,7 @@ stopped goes on where it was.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,20 +37,23 @@ def scan_checkpoint(
     path: Path,
     progress: Progress,
     structure: str = "unstructured",
+    own_structures: Mapping[str, str] | None = None,
 ) -> Scan:
     """Measure the points that ``path`` lacks, writing it after each, and return all of them.
 
     Matrices are scanned in the order of the network. A sparsity that a matrix has already costs
     nothing and is not measured. ``structure`` names the pattern that pruning keeps to, in the
-    words of ``parse_structure``. Raises SensitivityError if ``path`` holds the scan of another
-    checkpoint, sample or structure, or if the loss is not finite.
+    words of ``parse_structure``; ``own_structures`` those of matrices that have another one. Raises
+    SensitivityError if ``path`` holds the scan of another checkpoint, sample or structure, or if
+    the loss is not finite.
     """
     model = build_model(checkpoint)
     model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     parameters = dict(model.named_parameters())
     weights = {name: parameters[name].data for name in prunable_names(model)}
-    pattern = _structure(structure)
-    scan = _begin(checkpoint, sample, path, weights, structure)
+    structures = {name: (own_structures or {}).get(name, structure) for name in weights}
+    patterns = {name: _structure(text) for name, text in structures.items()}
+    scan = _begin(checkpoint, sample, path, weights, structure, structures)
     if math.isnan(scan.loss_dense):
         scan.loss_dense = _finite(sample.loss(model), "the checkpoint as it is")
         write_scan(path, scan)
@@ -63,7 +66,7 @@ def scan_checkpoint(
             if sparsity <= matrix.present:
                 loss = scan.loss_dense
             else:
-                with _pruned(weight, sparsity, pattern):
+                with _pruned(weight, sparsity, patterns[matrix.name]):
                     loss = _finite(sample.loss(model), f"{matrix.name} at {sparsity:.0%}")
             matrix.points[sparsity] = loss
             write_scan(path, scan)
@@ -75,8 +78,9 @@ def _begin(
     checkpoint: Checkpoint,
     sample: ScanSample,
     path: Path,
-    weights: dict[str, Tensor],
+    weights: Mapping[str, Tensor],
     structure: str,
+    structures: Mapping[str, str],
 ) -> Scan:
     """The scan in ``path`` if it is this one, or an empty one."""
     digest = checkpoint_digest(checkpoint)
@@ -88,7 +92,12 @@ def _begin(
         utterances=sample.utterances,
         loss_dense=math.nan,
         matrices=[
-            MatrixScan(name, weight.numel(), 1.0 - int(weight.count_nonzero()) / weight.numel())
+            MatrixScan(
+                name,
+                weight.numel(),
+                1.0 - int(weight.count_nonzero()) / weight.numel(),
+                structure=structures[name] if structures[name] != structure else None,
+            )
             for name, weight in weights.items()
         ],
     )
@@ -105,6 +114,17 @@ def _begin(
                 f"{path}: holds the scan of another {what} ({was[:12]}, now {now[:12]}); "
                 f"choose another --output or remove the file"
             )
+    for was, now in zip(found.matrices, empty.matrices, strict=False):
+        if (was.name, was.structure) != (now.name, now.structure):
+            raise SensitivityError(
+                f"{path}: holds the scan of {was.name} as {was.structure or structure}, not of "
+                f"{now.name} as {now.structure or structure}; remove the file"
+            )
+    if len(found.matrices) != len(empty.matrices):
+        raise SensitivityError(
+            f"{path}: holds {len(found.matrices)} matrices, the network has "
+            f"{len(empty.matrices)}; remove the file"
+        )
     return found
 
 

@@ -3,34 +3,42 @@
 ::
 
     {"checkpoint", "checkpoint_sha256", "sample_sha256", "structure", "utterances", "loss_dense",
-     "matrices": [{"name", "parameters", "present", "points": [{"sparsity", "loss"}]}],
+     "matrices": [{"name", "parameters", "present", "structure",
+                   "points": [{"sparsity", "loss"}]}],
      "suggested": {"target", "total", "loss_increase", "matrices": {name: sparsity}}}
 
-``present`` is the share of zeros that a matrix has before it is pruned. ``suggested`` is absent
-until the scan is complete. Losses are CTC losses in nats a character.
+``structure`` is the pattern that the matrices were pruned in; a matrix has that key only where its
+own pattern is another one. ``present`` is the share of zeros that it has before. ``suggested`` is
+absent until the scan is complete. Losses are CTC losses in nats a character.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sparsespeech import atomic_file
 from sparsespeech.errors import SensitivityError
 from sparsespeech.pruning.allocation import Allocation, LossCurve
+from sparsespeech.pruning.structure_settings import Structure, parse_structure
+
+_Sparsity = Annotated[float, Field(ge=0.0, lt=1.0)]
+_Loss = Annotated[float, Field(ge=0.0)]
 
 
 @dataclass
 class MatrixScan:
-    """Losses of one matrix by its sparsity."""
+    """Losses of one matrix by its sparsity; ``structure`` is None where it is that of the scan."""
 
     name: str
     parameters: int
     present: float
     points: dict[float, float] = field(default_factory=dict)
+    structure: str | None = None
 
     def curve(self) -> LossCurve:
         """The points in the order of their sparsity."""
@@ -55,6 +63,13 @@ class Scan:
         """One curve a matrix, in the order of the network."""
         return [matrix.curve() for matrix in self.matrices]
 
+    def structures(self) -> dict[str, Structure]:
+        """The pattern that each matrix was pruned in, by its name."""
+        return {
+            matrix.name: parse_structure(matrix.structure or self.structure)
+            for matrix in self.matrices
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Plain values in the form of the module's docstring."""
         values: dict[str, Any] = {
@@ -66,12 +81,15 @@ class Scan:
             "loss_dense": self.loss_dense,
             "matrices": [
                 {
-                    "name": curve.name,
-                    "parameters": curve.parameters,
-                    "present": curve.present,
-                    "points": [{"sparsity": s, "loss": loss} for s, loss in curve.points],
+                    "name": matrix.name,
+                    "parameters": matrix.parameters,
+                    "present": matrix.present,
+                    **({"structure": matrix.structure} if matrix.structure else {}),
+                    "points": [
+                        {"sparsity": s, "loss": loss} for s, loss in sorted(matrix.points.items())
+                    ],
                 }
-                for curve in self.curves()
+                for matrix in self.matrices
             ],
         }
         if self.suggested is not None:
@@ -97,45 +115,93 @@ def read_scan(path: Path) -> Scan:
     except (OSError, ValueError, RecursionError) as error:
         raise SensitivityError(f"{path}: cannot read the scan: {error}") from None
     try:
-        scan = _parse(values)
-        sparsities = [s for matrix in scan.matrices for s in matrix.points]
-        losses = [loss for matrix in scan.matrices for loss in matrix.points.values()]
-        if not all(math.isfinite(value) for value in [scan.loss_dense, *losses]):
-            raise ValueError("a loss is not a finite number")
-        if not scan.matrices or not all(0 <= sparsity < 1 for sparsity in sparsities):
-            raise ValueError("it has no matrices, or a sparsity outside 0 to 1")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        return _ScanContent.model_validate(values).scan()
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "scan"
+        reason = f"{key}: {first['msg'].removeprefix('Value error, ')}"
+        shown = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
         raise SensitivityError(
-            f"{path}: not a file of 'sparsespeech sensitivity': {reason}"
+            f"{path}: not a file of 'sparsespeech sensitivity': {reason}{shown}"
         ) from None
-    return scan
 
 
-def _parse(values: dict[str, Any]) -> Scan:
-    suggested = values.get("suggested")
-    return Scan(
-        checkpoint=str(values["checkpoint"]),
-        checkpoint_sha256=str(values["checkpoint_sha256"]),
-        sample_sha256=str(values["sample_sha256"]),
-        structure=str(values["structure"]),
-        utterances=int(values["utterances"]),
-        loss_dense=float(values["loss_dense"]),
-        matrices=[
-            MatrixScan(
-                str(matrix["name"]),
-                int(matrix["parameters"]),
-                float(matrix["present"]),
-                {float(point["sparsity"]): float(point["loss"]) for point in matrix["points"]},
-            )
-            for matrix in values["matrices"]
-        ],
-        suggested=None
-        if suggested is None
-        else Allocation(
-            float(suggested["target"]),
-            float(suggested["total"]),
-            float(suggested["loss_increase"]),
-            {str(name): float(value) for name, value in suggested["matrices"].items()},
-        ),
-    )
+def _known_structure(text: str) -> str:
+    parse_structure(text)  # raises ValueError
+    return text
+
+
+_Structure = Annotated[str, AfterValidator(_known_structure)]
+
+
+class _Content(BaseModel):
+    """What all parts of the file share: JSON types as they are, no NaN, no further keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _PointContent(_Content):
+    sparsity: _Sparsity
+    loss: _Loss
+
+
+class _MatrixContent(_Content):
+    name: str
+    parameters: Annotated[int, Field(ge=1, lt=2**53)]
+    present: Annotated[float, Field(ge=0.0, le=1.0)]
+    points: list[_PointContent]
+    structure: _Structure | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> _MatrixContent:
+        if len({point.sparsity for point in self.points}) < len(self.points):
+            raise ValueError("a sparsity occurs twice")
+        return self
+
+    def matrix(self) -> MatrixScan:
+        points = {point.sparsity: point.loss for point in self.points}
+        return MatrixScan(self.name, self.parameters, self.present, points, self.structure)
+
+
+class _SuggestedContent(_Content):
+    target: _Sparsity
+    total: _Sparsity
+    loss_increase: _Loss
+    matrices: dict[str, _Sparsity]
+
+    def allocation(self) -> Allocation:
+        return Allocation(self.target, self.total, self.loss_increase, self.matrices)
+
+
+class _ScanContent(_Content):
+    checkpoint: str
+    checkpoint_sha256: str
+    sample_sha256: str
+    structure: _Structure
+    utterances: Annotated[int, Field(ge=1, lt=2**53)]
+    loss_dense: _Loss
+    matrices: Annotated[list[_MatrixContent], Field(min_length=1)]
+    suggested: _SuggestedContent | None = None
+
+    @model_validator(mode="after")
+    def _same_matrices(self) -> _ScanContent:
+        names = [matrix.name for matrix in self.matrices]
+        if len(set(names)) < len(names):
+            raise ValueError("a matrix occurs twice")
+        suggested = self.suggested.matrices if self.suggested is not None else {}
+        unknown = sorted(set(suggested) - set(names))
+        if unknown:
+            raise ValueError(f"suggested.matrices names {unknown[0]}, which was not scanned")
+        return self
+
+    def scan(self) -> Scan:
+        return Scan(
+            self.checkpoint,
+            self.checkpoint_sha256,
+            self.sample_sha256,
+            self.structure,
+            self.utterances,
+            self.loss_dense,
+            [matrix.matrix() for matrix in self.matrices],
+            None if self.suggested is None else self.suggested.allocation(),
+        )

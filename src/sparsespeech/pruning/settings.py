@@ -6,12 +6,20 @@ MAU paper; threshold ramp [Narang et al. 2017]; iterative prune and fine-tune of
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
+from sparsespeech.errors import RecipeError
 from sparsespeech.pruning.structure_settings import Structure, Unstructured
-from sparsespeech.training.recipe_section import Count, Positive, RecipeSection, Share, Sparsity
+from sparsespeech.training.recipe_section import (
+    Count,
+    Positive,
+    RecipeSection,
+    Share,
+    Sparsity,
+    first_problem,
+)
 
 _RAMPS = ("cubic", "linear", "threshold", "function")
 
@@ -88,9 +96,9 @@ class Pruning(RecipeSection):
     ``module:name``, with epoch and step. ``exceptions`` maps regular expressions over parameter
     names to their own final sparsity or settings, the last match counts; ``include`` limits
     pruning to the names that one of its expressions matches. ``from_sensitivity`` is a
-    ``sensitivity.json`` whose suggested sparsities replace ``final_sparsity`` and the default
-    exceptions. ``minimum_sparsity`` and ``maximum_sparsity`` bound each matrix under scope
-    ``global``. With ``keep_zeros`` weights that are zero before step 0 count as pruned.
+    ``sensitivity.json`` whose suggested sparsities, scanned in the same structure, replace
+    ``final_sparsity`` and the default exceptions. ``minimum_sparsity`` and ``maximum_sparsity``
+    bound each matrix under scope ``global``. With ``keep_zeros`` weights that are zero before step 0 count as pruned.
     """
 
     final_sparsity: Sparsity
@@ -149,6 +157,14 @@ class Pruning(RecipeSection):
         if self.shape in ("function", "iterative") and self.final_sparsity == 0:
             raise ValueError(f"shape: {self.shape} needs a final_sparsity above 0")
 
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Pruning:
+        """Check the plain values of a section by itself; raises RecipeError in one line."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise RecipeError(first_problem(error, "pruning")) from None
+
     def ramp(self, steps: int, steps_per_epoch: int) -> tuple[int, int]:
         """First and last step of the ramp in a run of ``steps``."""
         scale = steps if self.unit == "share" else steps_per_epoch
@@ -171,6 +187,21 @@ class Pruning(RecipeSection):
         if needed > steps:
             raise ValueError(
                 f"the pruning stages need {needed} steps, but optimizer.steps is {steps}"
+            )
+
+    def check_rounds(self) -> None:
+        """Raise ValueError for keys that the rounds of ``repeat_until`` have no use for."""
+        if self.stages:
+            raise ValueError(
+                "repeat_until prunes in rounds of its own: leave out pruning.stages (--iterative)"
+            )
+        if self.regrowth is not None:
+            raise ValueError(
+                "repeat_until keeps the zeros of earlier rounds: leave out pruning.regrowth"
+            )
+        if self.from_sensitivity is not None:
+            raise ValueError(
+                "repeat_until scans before every round: leave out pruning.from_sensitivity (--from)"
             )
 
     def check_decay(self, decay_start: float) -> None:

@@ -103,3 +103,18 @@ def parse_structure(text: str) -> Structure:
         return _ANY_STRUCTURE.validate_python(text)
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def structure_text(structure: Structure) -> str:
+    """The text that :func:`parse_structure` reads as ``structure``."""
+    match structure:
+        case Unstructured():
+            return "unstructured"
+        case BankBalanced(bank=bank):
+            return f"bank:{bank}"
+        case RowCap(keep=keep, columns=columns):
+            return f"row-cap:{keep}/{columns}"
+        case NOfM(n=n, m=m):
+            return f"{n}:{m}"
+        case Block(rows=rows, columns=columns):
+            return f"block:{rows}x{columns}"

@@ -66,6 +66,18 @@ def least_sparsity(structure: Structure, columns: int) -> float:
             return 0.0
 
 
+def most_sparsity(structure: Structure, columns: int) -> float:
+    """The largest sparsity that leaves what the pattern must have in rows of ``columns`` weights.
+
+    That is a weight in every bank; the other patterns may be emptied.
+    """
+    match structure:
+        case BankBalanced(bank=bank):
+            return 1.0 - 1.0 / min(bank, columns)
+        case _:
+            return 1.0
+
+
 def _cap_slices(weight: Tensor, mask: Tensor, width: int, most: float) -> Tensor:
     """Keep at most the ``most`` largest weights of each slice, rounded up."""
     cap = math.ceil(most - 1e-9)  # an exact product must not be lifted by its rounding error

@@ -17,7 +17,7 @@ from sparsespeech.pruning.settings import (
     Pruning,
     Scope,
 )
-from sparsespeech.pruning.structure_settings import BankBalanced, Structure
+from sparsespeech.pruning.structure_settings import BankBalanced, Structure, structure_text
 from sparsespeech.pruning.structures import least_sparsity
 
 
@@ -38,7 +38,7 @@ def resolve_targets(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) ->
     Raises RecipeError for an expression that matches no matrix, for a pattern that cannot hold
     the wanted sparsity, and for a file of suggested sparsities that does not fit.
     """
-    suggested = _read_suggested(settings.from_sensitivity, shapes)
+    suggested, scanned = _read_suggested(settings.from_sensitivity, shapes)
     targets = {
         name: Target(
             suggested.get(name, settings.final_sparsity),
@@ -56,6 +56,9 @@ def resolve_targets(settings: Pruning, shapes: Mapping[str, tuple[int, int]]) ->
         for name in matched:
             if name in targets and not (by_default and name in suggested):
                 targets[name] = _changed(targets[name], change)
+    for name, value in suggested.items():
+        if name in targets and targets[name].sparsity == value > 0:
+            _check_scanned(name, targets[name].structure, scanned[name], settings)
     return {
         name: _feasible(name, target, shapes[name][1])
         for name, target in targets.items()
@@ -135,25 +138,38 @@ def _feasible(name: str, target: Target, columns: int) -> Target:
     return replace(target, sparsity=max(target.sparsity, least_sparsity(structure, columns)))
 
 
-def _read_suggested(path: str | None, shapes: Mapping[str, tuple[int, int]]) -> dict[str, float]:
-    """Sparsity by name from a ``sensitivity.json``; raises SensitivityError or RecipeError."""
+def _check_scanned(name: str, wanted: Structure, scanned: Structure, settings: Pruning) -> None:
+    """Raise RecipeError where a matrix was scanned in another pattern than it is pruned in."""
+    if wanted != scanned:
+        raise RecipeError(
+            f"pruning.from_sensitivity: {settings.from_sensitivity}: {name} was scanned as "
+            f"{structure_text(scanned)}, but is to be pruned as {structure_text(wanted)}; prune it "
+            f"as it was scanned, or run 'sparsespeech sensitivity' with --structure "
+            f"{structure_text(wanted)}"
+        )
+
+
+def _read_suggested(
+    path: str | None, shapes: Mapping[str, tuple[int, int]]
+) -> tuple[dict[str, float], dict[str, Structure]]:
+    """Sparsity and pattern by name from a ``sensitivity.json``.
+
+    Raises SensitivityError or RecipeError.
+    """
     if path is None:
-        return {}
-    suggested = read_scan(Path(path)).suggested
+        return {}, {}
+    scan = read_scan(Path(path))
+    suggested = scan.suggested
     if suggested is None:
         raise RecipeError(
             f"pruning.from_sensitivity: {path} suggests no sparsities yet; let 'sparsespeech "
             f"sensitivity' finish with a --target"
         )
-    for name, value in suggested.matrices.items():
+    for name in suggested.matrices:
         if name not in shapes:
             raise RecipeError(
                 f"pruning.from_sensitivity: {path}: the network has no matrix {name!r}; "
                 f"its matrices are {', '.join(shapes)}"
             )
-        if not 0.0 <= value < 1.0:
-            raise RecipeError(
-                f"pruning.from_sensitivity: {path}: sparsity of {name} is {value}; expected a "
-                f"number from 0 to below 1"
-            )
-    return suggested.matrices
+    structures = scan.structures()
+    return suggested.matrices, {name: structures[name] for name in suggested.matrices}

@@ -4,19 +4,23 @@ Axes: n nonzeros of one matrix, K values of its codebook.
 
 The result is a checkpoint like any other. Quantizing it with one scale a matrix gives a model file
 whose matrices hold at most K different integers (rule R1 maps equal weights to equal integers).
+With one scale a row it would not: equal weights of two rows become different integers.
+
+A checkpoint of fixed-point retraining keeps its ranges, and its shared values are retrained with
+the roundings of those ranges.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.progress import Progress
 from torch import Tensor
 
-from sparsespeech.acoustic_model.deepspeech import prunable_names
+from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
 from sparsespeech.errors import CheckpointError
 from sparsespeech.quantization.codebook import Codebook, Initialisation, build_codebook
 from sparsespeech.quantization.codebook_retraining import (
@@ -25,6 +29,9 @@ from sparsespeech.quantization.codebook_retraining import (
     retrain,
     training_batches,
 )
+from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
+from sparsespeech.quantization.settings import FixedPoint
+from sparsespeech.quantization.shared_matrix import SharedMatrix
 from sparsespeech.training.checkpoint import (
     Checkpoint,
     list_checkpoints,
@@ -32,20 +39,10 @@ from sparsespeech.training.checkpoint import (
     save_checkpoint,
 )
 from sparsespeech.training.float_recogniser import build_model
-from sparsespeech.training.recipe import parse_recipe
+from sparsespeech.training.recipe import Recipe, parse_recipe
 
 _REPORTED_LOSSES = 20  # first and last steps whose mean loss is reported
 _OWN_KEYS = ("format_version", "step", "sha256")  # of state.json, written anew
-
-
-@dataclass(frozen=True)
-class SharedFloatMatrix:
-    """What became of one float matrix; the ratio is that of its weights to their change."""
-
-    name: str
-    nonzeros: int
-    values: int
-    sqnr_db: float | None  # None where no weight changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +50,7 @@ class SharedCheckpoint:
     """The checkpoint written, and figures."""
 
     path: Path
-    matrices: tuple[SharedFloatMatrix, ...]
+    matrices: tuple[SharedMatrix, ...]
     losses: tuple[float, float] | None  # nats a character over the first and the last steps
 
 
@@ -74,9 +71,10 @@ def share_checkpoint(
 ) -> SharedCheckpoint:
     """Write a run folder ``output`` whose weight matrices hold at most ``size`` values each.
 
-    Raises CheckpointError where ``output`` holds a run already or cannot be written, and what
-    reading the recipe's speech raises.
+    Raises CheckpointError where ``output`` holds a run already or cannot be written, or where
+    ``checkpoint`` was retrained with one scale a row, and what reading the recipe's speech raises.
     """
+    _refuse_row_scales(checkpoint)
     if list_checkpoints(output):
         raise CheckpointError(f"{output}: holds checkpoints already; give another --output")
     own = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
@@ -90,7 +88,8 @@ def share_checkpoint(
     if retraining is not None:
         recipe = parse_recipe(checkpoint.facts["recipe"], str(checkpoint.path))
         batches = training_batches(checkpoint, recipe, retraining.steps, progress)
-        losses = retrain(model, codebooks, batches, recipe, retraining, progress)
+        network = _network(model, checkpoint, recipe)
+        losses = retrain(model, codebooks, batches, recipe, retraining, progress, network=network)
     else:
         SharedWeights(dict(model.named_parameters()), codebooks)  # writes the nearest values
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
@@ -98,8 +97,38 @@ def share_checkpoint(
     if retraining is not None:
         facts["retraining"] = asdict(retraining)
     path = _save(checkpoint, output, weights, facts, retraining.steps if retraining else 0)
-    matrices = tuple(_facts(name, checkpoint.weights[name], weights[name]) for name in names)
+    matrices = tuple(
+        SharedMatrix.of(name, checkpoint.weights[name].numpy(), weights[name].numpy())
+        for name in names
+    )
     return SharedCheckpoint(path, matrices, _ends(losses))
+
+
+def _refuse_row_scales(checkpoint: Checkpoint) -> None:
+    trained = checkpoint.facts["recipe"].get("fixed_point") or {}
+    if checkpoint.fixed_point and trained.get("per_row"):
+        raise CheckpointError(
+            f"{checkpoint.path}: was retrained with one scale a row (fixed_point.per_row), where "
+            "shared weights of two rows are not equal; 'sparsespeech quantize' it and share the "
+            "integers of the model file by 'sparsespeech compress MODEL --codebook'"
+        )
+
+
+def _network(
+    model: DeepSpeech, checkpoint: Checkpoint, recipe: Recipe
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """``model``, with the roundings and ranges of fixed-point retraining if it has had that."""
+    if not checkpoint.fixed_point:
+        return model
+    rounded = FixedPointRetraining(model, recipe.fixed_point or FixedPoint())
+    try:
+        rounded.load(checkpoint.fixed_point)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path}: ranges of fixed-point retraining do not fit the graph: {error}"
+        ) from None
+    rounded.freeze()
+    return rounded.forward
 
 
 def _codebook(weights: Tensor, size: int, initialisation: Initialisation) -> Codebook:
@@ -116,19 +145,8 @@ def _save(
     tensors = {f"weights.{name}": tensor for name, tensor in weights.items()}
     # Copies: the file format refuses two names for one memory.
     tensors |= {f"average.{name}": tensor.clone() for name, tensor in weights.items()}
+    tensors |= {f"fixed_point.{name}": tensor for name, tensor in source.fixed_point.items()}
     return save_checkpoint(output, source.step + steps, tensors, {}, state, keep=1)
-
-
-def _facts(name: str, before: Tensor, after: Tensor) -> SharedFloatMatrix:
-    used = after[after != 0]
-    change = float(((after - before).double() ** 2).sum())
-    power = float((before.double() ** 2).sum())
-    return SharedFloatMatrix(
-        name,
-        used.numel(),
-        used.unique().numel(),
-        10 * float(np.log10(power / change)) if change else None,
-    )
 
 
 def _ends(losses: list[float]) -> tuple[float, float] | None:

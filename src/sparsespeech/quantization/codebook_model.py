@@ -29,17 +29,7 @@ from sparsespeech.model_file.tensors import DIRECTIONS
 from sparsespeech.model_file.validate import validate_model
 from sparsespeech.model_file.weight_rules import row_sums
 from sparsespeech.quantization.codebook import Initialisation, build_codebook
-
-
-@dataclass(frozen=True)
-class SharedMatrix:
-    """What became of one matrix; the ratio is that of its weights to their change."""
-
-    name: str
-    nonzeros: int
-    values_before: int
-    values: int
-    sqnr_db: float | None  # None where no weight changed
+from sparsespeech.quantization.shared_matrix import SharedMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,16 +116,7 @@ class _Sharer:
             shared = _stored_integers(codebook.quantize(different), matrix.value.dtype)
         value = shared[codes]
         value.setflags(write=False)
-        change = (value.astype(np.float64) - matrix.value) ** 2
-        sqnr_db = None
-        if change.any():
-            power = float((matrix.value.astype(np.float64) ** 2).sum())
-            sqnr_db = 10 * float(np.log10(power / change.sum()))
-        self.matrices.append(
-            SharedMatrix(
-                name, matrix.nonzeros, int(different.size), int(np.unique(shared).size), sqnr_db
-            )
-        )
+        self.matrices.append(SharedMatrix.of(name, matrix.value, value))
         return replace(matrix, value=value)
 
 

@@ -1,7 +1,7 @@
 """Retraining of shared weights: the values of the codebooks move, which weight has which stays.
 
-Axes: B utterances, T frames, F coefficients, n nonzeros of a matrix, K values of its codebook,
-C characters of a batch.
+Axes: B utterances, T frames, F coefficients, V labels, n nonzeros of a matrix, K values of its
+codebook.
 
 As in deep compression: the gradient of a shared value is the sum of the gradients of the weights
 that have it. Pruned weights stay 0. The network runs with plain weight matrices, so every kernel of
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +24,11 @@ from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.errors import TrainingError
 from sparsespeech.quantization.codebook import Codebook
+from sparsespeech.training.batch_loading import BatchLoader, Normalisation, SpeechBatch
 from sparsespeech.training.batches import BatchPlan
 from sparsespeech.training.checkpoint import Checkpoint
-from sparsespeech.training.dataset import SpeechDataset, load_dataset
+from sparsespeech.training.dataset import load_dataset
+from sparsespeech.training.objective import batch_loss
 from sparsespeech.training.recipe import Recipe
 
 
@@ -36,16 +38,6 @@ class Retraining:
 
     steps: int
     learning_rate: float
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """One step's utterances, normalised and padded with 0.0."""
-
-    frames: Tensor  # float32[B, T, F]
-    lengths: Tensor  # int64[B]
-    targets: Tensor  # int64[C]
-    target_lengths: Tensor  # int64[B]
 
 
 class SharedWeights:
@@ -101,27 +93,35 @@ class SharedWeights:
 def retrain(
     model: DeepSpeech,
     codebooks: Mapping[str, Codebook],
-    batches: Iterator[Batch],
+    batches: Iterator[SpeechBatch],
     recipe: Recipe,
     settings: Retraining,
     progress: Progress,
+    *,
+    network: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> list[float]:
     """Train the codebooks and all parameters without one, in place; the CTC losses of the steps.
 
-    Losses are in nats a character. Dropout is off: a few hundred values cannot overfit. Raises
-    TrainingError where loss or gradients are not finite.
+    Losses are in nats a character. Dropout is off: a few hundred values cannot overfit.
+    ``network`` computes log-probabilities [T, B, V] of frames [B, T, F] and lengths [B] with the
+    parameters of ``model``; by default ``model`` itself does. Raises TrainingError where loss or
+    gradients are not finite.
     """
     shared = SharedWeights(dict(model.named_parameters()), codebooks)
     free = [p for name, p in model.named_parameters() if name not in codebooks]
     trained = [*shared.values.values(), *free]
     optimizer = torch.optim.AdamW(trained, settings.learning_rate, weight_decay=0.0)
+    device = next(model.parameters()).device
     blank = len(recipe.data.symbols)
     model.eval()
     losses = []
     for step in progress.track(range(settings.steps), description="retrain codebooks"):
         cosine = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         optimizer.param_groups[0]["lr"] = settings.learning_rate * cosine
-        loss = _loss(model, next(batches), blank, bfloat16=recipe.optimizer.bfloat16)
+        batch = next(batches).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.optimizer.bfloat16):
+            output = (network or model)(batch.frames, batch.lengths)
+        loss = batch_loss(output, batch, blank, None).total
         model.zero_grad(set_to_none=True)
         loss.backward()
         shared.take_gradients()
@@ -139,7 +139,7 @@ def retrain(
 
 def training_batches(
     checkpoint: Checkpoint, recipe: Recipe, steps: int, progress: Progress
-) -> Iterator[Batch]:
+) -> Iterator[SpeechBatch]:
     """Batches of the recipe's training speech, shuffled as from its second epoch on.
 
     Sources that the recipe leaves before its end are left out, nothing is augmented. Features are
@@ -156,42 +156,8 @@ def training_batches(
         progress=progress,
     )
     plan = BatchPlan(dataset.lengths, dataset.source, data, seed=recipe.seed, steps=steps)
-    return _batches(checkpoint, dataset, plan)
-
-
-def _batches(checkpoint: Checkpoint, dataset: SpeechDataset, plan: BatchPlan) -> Iterator[Batch]:
-    for step in itertools.count():
-        planned = plan.at(step)
-        if planned.epoch == 0:  # sorted from short to long, for networks that know nothing yet
-            continue
-        frames = [
-            (dataset.utterance_frames(int(number)) - checkpoint.mean) / checkpoint.deviation
-            for number in planned.utterances
-        ]
-        targets = [dataset.targets[number] for number in planned.utterances]
-        yield Batch(
-            nn.utils.rnn.pad_sequence(
-                [torch.from_numpy(part.astype(np.float32)) for part in frames], batch_first=True
-            ),
-            torch.tensor([len(part) for part in frames]),
-            torch.from_numpy(np.concatenate(targets)),
-            torch.tensor([target.size for target in targets]),
-        )
-
-
-def _loss(model: DeepSpeech, batch: Batch, blank: int, *, bfloat16: bool) -> Tensor:
-    """CTC loss in nats a character."""
-    device = next(model.parameters()).device
-    lengths = batch.lengths.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        log_probabilities = model(batch.frames.to(device), lengths)
-    total = nn.functional.ctc_loss(
-        log_probabilities,
-        batch.targets.to(device),
-        lengths,
-        batch.target_lengths.to(device),
-        blank=blank,
-        reduction="sum",
-        zero_infinity=True,
-    )
-    return total / batch.target_lengths.sum()
+    normalisation = Normalisation(checkpoint.mean, checkpoint.deviation)
+    cpu = torch.device("cpu")
+    loader = BatchLoader(recipe, dataset, plan, normalisation, None, cpu, rank=0)
+    # The first epoch is sorted from short to long, for networks that know nothing yet.
+    return (loader.load(step) for step in itertools.count() if plan.at(step).epoch > 0)

@@ -8,6 +8,9 @@ as rules R1, R2, R5, R7, R8 and R10 say; the gradient passes straight through ev
 is 0 where a value saturates. The float weights stay what the optimizer changes. Not rounded are
 biases (their step is that of an accumulator, far below a weight's) and the sigmoid's table.
 
+Under ``torchrun`` every worker takes the utterances of all workers into its ranges, so that all of
+them round to the same grids and one process with the whole batch would learn the same ranges.
+
 The model is left as it was: weights are exchanged for one call, activations are taken by hooks
 that live as long as the call, and so does the ``rounding`` of its LSTM layers.
 """
@@ -40,6 +43,7 @@ from sparsespeech.quantization.fake_quantize import (
 from sparsespeech.quantization.observers import DEFAULT_MOMENTUM, MovingAverageObserver
 from sparsespeech.quantization.precision import Precision
 from sparsespeech.quantization.settings import FixedPoint
+from sparsespeech.training.distributed import rows_of_all_workers
 
 PEEPHOLE = "peephole"  # last word of the names of peephole parameters, [3, H]
 _PEEPHOLE_BITS = 16  # R5: in both modes
@@ -58,6 +62,7 @@ class FixedPointRetraining:
         self._observers = {
             name: MovingAverageObserver(momentum) for name in (INPUT, *observed_names(model.graph))
         }
+        self._before = self._states()  # of the observers, before the last forward in training
 
     @property
     def precision(self) -> Precision:
@@ -73,10 +78,13 @@ class FixedPointRetraining:
         """Log-probabilities float32[T, B, V] of normalised frames float[B, T, F].
 
         Frames beyond ``lengths`` (int64[B]) must be 0.0. In training mode the ranges take each
-        utterance of the batch, until :meth:`freeze`. Wide mode runs without autocast: bfloat16
-        would undo its bits. Raises ConversionError if an activation is not finite, or in
-        evaluation mode before anything was observed.
+        utterance of the batch, until :meth:`freeze`; :meth:`undo` takes them out again. Wide mode
+        runs without autocast: bfloat16 would undo its bits. Raises ConversionError if an
+        activation is not finite (at every worker, if it is at one), or in evaluation mode before
+        anything was observed.
         """
+        if self._model.training:
+            self._before = self._states()
         device = frames.device.type
         keeps_autocast = torch.is_autocast_enabled(device) and not self._precision.wide
         with (
@@ -89,6 +97,14 @@ class FixedPointRetraining:
             )
         return output
 
+    def undo(self) -> None:
+        """Forget what the last :meth:`forward` in training observed, even if it failed half way.
+
+        For a step that is left out, which must move nothing.
+        """
+        for name, state in self._before.items():
+            self._observers[name].restore(state)
+
     def freeze(self) -> None:
         """Ranges stay as they are from now on."""
         self._frozen = True
@@ -96,16 +112,18 @@ class FixedPointRetraining:
     def tensors(self) -> dict[str, Tensor]:
         """What a resumed run and ``quantize`` need: float64[5] by name, for :meth:`load`."""
         frozen = torch.tensor([float(self._frozen)], dtype=torch.float64)
-        return {
-            name: torch.cat((observer.state(), frozen))
-            for name, observer in self._observers.items()
-        }
+        return {name: torch.cat((state, frozen)) for name, state in self._states().items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Inverse of :meth:`tensors`; raises KeyError or ValueError if they do not fit."""
         for name, observer in self._observers.items():
             observer.restore(tensors[name][:4])
             self._frozen = bool(tensors[name][4])
+        self._before = self._states()
+
+    def _states(self) -> dict[str, Tensor]:
+        """float64[4] of each observer."""
+        return {name: observer.state() for name, observer in self._observers.items()}
 
     def _weights(self) -> dict[str, Tensor]:
         """R1: every matrix fake-quantized; the three peephole vectors share one scale (R13)."""
@@ -152,15 +170,15 @@ class FixedPointRetraining:
         return round_output
 
     def _observe(self, name: str, x: Tensor, lengths: Tensor) -> None:
-        """Take each utterance of ``x`` float[B, T, O] into the range, while that is learnt."""
+        """Take each utterance of ``x`` float[B, T, O], and of all other workers, into the range."""
         if self._frozen or not self._model.training:
             return
         time = torch.arange(x.shape[1], device=x.device)
         valid = (time < lengths[:, None]).unsqueeze(2)
         # A range is widened to hold 0, so the zeros in place of padding change nothing.
         kept = torch.where(valid, x.detach(), 0.0)
-        lows, highs = kept.amin(dim=(1, 2)), kept.amax(dim=(1, 2))
-        for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
+        ends = torch.stack((kept.amin(dim=(1, 2)), kept.amax(dim=(1, 2))), dim=1)
+        for low, high in rows_of_all_workers(ends.double()).tolist():
             try:
                 self._observers[name].observe_range(low, high)
             except ConversionError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rich.progress import Progress
 
 from sparsespeech.corpora.manifest import Utterance
+from sparsespeech.errors import ConversionError
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
 from sparsespeech.quantization.calibrate import (
     Calibration,
@@ -53,8 +54,10 @@ def quantize_checkpoint(
     """Calibrate on ``count`` of ``utterances``, convert, and compare on some of them.
 
     The ranges of fixed-point retraining take the place of calibration if the checkpoint has some
-    and ``recalibrate`` is False. Raises ConversionError, CheckpointError or AudioError.
+    and ``recalibrate`` is False. Raises ConversionError, CheckpointError or AudioError, the first
+    also for shared weights that are to get one scale a row.
     """
+    _refuse_row_scales_of_shared_weights(checkpoint, precision)
     chosen = choose_utterances(utterances, count, seed)
     network = build_model(checkpoint)
     calibration = None if recalibrate else trained_calibration(checkpoint)
@@ -73,6 +76,16 @@ def quantize_checkpoint(
         progress.track(measured, description="compare"),
     )
     return QuantizedCheckpoint(conversion, calibration, fidelity)
+
+
+def _refuse_row_scales_of_shared_weights(checkpoint: Checkpoint, precision: Precision) -> None:
+    codebook = checkpoint.facts["progress"].get("codebook")
+    if codebook and precision.per_row:
+        raise ConversionError(
+            f"{checkpoint.path}: its matrices share {codebook['values']} values each, and with one "
+            "scale a row equal weights become different integers; give --per-matrix, or quantize "
+            "the checkpoint from before 'compress' and share the integers of the model file"
+        )
 
 
 def calibration_frames(

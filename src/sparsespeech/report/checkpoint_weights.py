@@ -7,8 +7,6 @@ they have in a model file.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,105 +16,119 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from sparsespeech.errors import CheckpointError, SparseSpeechError
+from sparsespeech.errors import CheckpointError
 from sparsespeech.graph import Graph, Layer, Lstm
 from sparsespeech.model_file.tensors import DIRECTIONS
-from sparsespeech.report.packed_weights import INDEX_NAME, read_packed_tensors
 from sparsespeech.report.weights import WeightMatrix, compress
+from sparsespeech.training.checkpoint_state import (
+    STATE_NAME,
+    CheckpointState,
+    file_digest,
+    find_checkpoint,
+    list_checkpoints,
+    read_checkpoint_state,
+)
+from sparsespeech.training.packed_reader import PackedTensors, is_packed, open_packed
+from sparsespeech.training.parameter_shapes import Shape, check_shapes, parameter_shapes
 
-_FORMAT_VERSION = 1
-_STATE = "state.json"
 _TENSORS = "model.safetensors"
+_GROUP = "average."
 
 
 @dataclass(frozen=True, eq=False)
 class CheckpointWeights:
-    """The averaged weights of one checkpoint folder."""
+    """The averaged weights of one checkpoint folder, proved to fit its graph."""
 
-    folder: Path
-    step: int
-    graph: Graph
-    features: dict[str, Any]
-    facts: dict[str, Any]  # recipe and training progress
+    state: CheckpointState
+    packed: PackedTensors | None  # None: the tensors are in one file of safetensors
+
+    @property
+    def folder(self) -> Path:
+        """The checkpoint's folder."""
+        return self.state.folder
+
+    @property
+    def step(self) -> int:
+        """Steps trained."""
+        return self.state.step
+
+    @property
+    def graph(self) -> Graph:
+        """The layers."""
+        return self.state.graph
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """Constants of the front end as they are stored."""
+        return self.state.features.to_json()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Recipe and training progress."""
+        return self.state.facts
 
     def matrices(self) -> Iterator[WeightMatrix]:
         """All weight matrices in graph order; raises CheckpointError."""
-        path = self.folder / _TENSORS
-        if (self.folder / INDEX_NAME).is_file():
-            packed = read_packed_tensors(self.folder)
+        if self.packed is not None:
             for name, source in matrix_names(self.graph):
-                yield _matrix(name, packed.dense(f"average.{source}"))
+                yield self._matrix(name, self.packed.dense(f"{_GROUP}{source}"))
             return
+        path = self.folder / _TENSORS
         try:
             with safe_open(path, framework="numpy") as tensors:
                 for name, source in matrix_names(self.graph):
-                    yield _matrix(name, tensors.get_tensor(f"average.{source}"))
+                    yield self._matrix(name, tensors.get_tensor(f"{_GROUP}{source}"))
         except (OSError, SafetensorError) as error:
             raise CheckpointError(f"{path}: cannot read the weights: {error}") from None
+
+    def _matrix(self, name: str, dense: NDArray[np.floating]) -> WeightMatrix:
+        if dense.dtype != np.float32 or not np.isfinite(dense).all():
+            raise CheckpointError(
+                f"{self.folder}: {name} must hold finite numbers of float32; "
+                f"use an earlier checkpoint"
+            )
+        return compress(name, dense)
 
 
 def is_checkpoint(path: Path) -> bool:
     """True for a run folder with checkpoints and for one of its checkpoint folders."""
-    return (path / _STATE).is_file() or bool(_checkpoints(path))
+    return (path / STATE_NAME).is_file() or bool(list_checkpoints(path))
 
 
 def read_checkpoint_weights(path: Path) -> CheckpointWeights:
     """The checkpoint at ``path``, or the newest one of a run folder; raises CheckpointError.
 
-    The SHA-256 of the tensors must be that of ``state.json``.
+    The SHA-256 of the tensors must be that of ``state.json``, and their shapes those of the graph.
     """
-    found = [path] if (path / _STATE).is_file() else _checkpoints(path)
-    if not found:
-        raise CheckpointError(
-            f"{path}: no checkpoint here; expected a run folder of "
-            f"'sparsespeech train' or one of its checkpoints/step-N folders"
-        )
-    folder = found[-1]
+    state = read_checkpoint_state(find_checkpoint(path))
+    expected = parameter_shapes(state.graph)
+    packed = open_packed(state.folder, expected) if is_packed(state.folder) else None
+    found = _stored_shapes(state) if packed is None else packed.shapes
+    average = {
+        name.removeprefix(_GROUP): shape for name, shape in found.items() if name.startswith(_GROUP)
+    }
+    check_shapes(str(state.folder), average, expected)
+    return CheckpointWeights(state, packed)
+
+
+def _stored_shapes(state: CheckpointState) -> dict[str, Shape]:
+    """Shapes of the float32 tensors in ``model.safetensors``, which must have its digest."""
+    path = state.folder / _TENSORS
     try:
-        state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        if not isinstance(state, dict) or state.get("format_version") != _FORMAT_VERSION:
+        if file_digest(path) != state.digests.get(_TENSORS):
             raise CheckpointError(
-                f"{folder / _STATE}: not a checkpoint of format version {_FORMAT_VERSION}"
-            )
-        if not (folder / INDEX_NAME).is_file():  # the index of packed tensors has their digests
-            _check_digest(folder, state["sha256"][_TENSORS])
-        return CheckpointWeights(
-            folder=folder,
-            step=int(state["step"]),
-            graph=Graph.from_json(state["graph"]),
-            features=dict(state["features"]),
-            facts={"recipe": state["recipe"], "progress": state["progress"]},
-        )
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot read: {error}") from None
-    except (
-        KeyError, TypeError, ValueError, AttributeError, RecursionError, SparseSpeechError
-    ) as error:  # fmt: skip
-        raise CheckpointError(f"{folder / _STATE}: incomplete or wrong: {error!r}") from None
-
-
-def _matrix(name: str, dense: NDArray[np.floating]) -> WeightMatrix:
-    """A tensor [O, ...] as a matrix [O, I]."""
-    if dense.ndim < 2:
-        raise CheckpointError(f"{name}: not a matrix but a tensor of shape {dense.shape}")
-    return compress(name, dense.reshape(dense.shape[0], -1))
-
-
-def _checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoint folders of a run, oldest first."""
-    return sorted(path.parent for path in (run / "checkpoints").glob(f"step-*/{_STATE}"))
-
-
-def _check_digest(folder: Path, expected: str) -> None:
-    path = folder / _TENSORS
-    with path.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-            raise CheckpointError(
-                f"{path}: SHA-256 differs from {_STATE}, the file is damaged; "
+                f"{path}: SHA-256 differs from {STATE_NAME}, the file is damaged; "
                 f"use an earlier checkpoint"
             )
+        with safe_open(path, framework="numpy") as tensors:
+            slices = {name: tensors.get_slice(name) for name in tensors.keys()}
+            return {
+                name: tuple(part.get_shape())
+                for name, part in slices.items()
+                if part.get_dtype() == "F32"
+            }
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot read the weights: {error}") from None
 
 
 def matrix_names(graph: Graph) -> Iterator[tuple[str, str]]:

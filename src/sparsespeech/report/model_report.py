@@ -28,7 +28,7 @@ from sparsespeech.report.html import (
     table,
 )
 from sparsespeech.report.loss_curves import loss_curves
-from sparsespeech.report.matrix_views import MatrixView, Stage, same_network, view_matrices
+from sparsespeech.report.matrix_views import MatrixView, Stage, network_difference, view_matrices
 from sparsespeech.report.occupancy import HEADINGS, occupancy_row, occupancy_total
 from sparsespeech.report.opening import findings, headline
 from sparsespeech.report.run_course import read_course
@@ -97,10 +97,10 @@ def _stages(subject: Subject, sources: ReportSources) -> list[Stage]:
         if path is None:
             continue
         weights = read_checkpoint_weights(path)
-        if not same_network(weights.graph, subject.weights.graph):
+        difference = network_difference(weights.graph, subject.weights.graph)
+        if difference:
             raise ReportError(
-                f"{weights.folder}: holds another network than {subject.name}: layers "
-                f"{weights.graph.to_json()}, expected {subject.weights.graph.to_json()}; "
+                f"{weights.folder}: holds another network than {subject.name}: {difference}; "
                 f"give a checkpoint that the model came from"
             )
         stages.append((title, weights))

@@ -5,6 +5,7 @@ Axes: B utterances, T frames, F coefficients, C characters of a batch's texts jo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,32 @@ class SpeechBatch:
     targets: Tensor  # int64[C]
     target_lengths: Tensor  # int64[B]
     numbers: NDArray[np.int64]  # int64[B], places of the utterances in the data set
+
+    @classmethod
+    def of(
+        cls,
+        frames: Sequence[Tensor],
+        targets: Sequence[NDArray[np.int64]],
+        numbers: NDArray[np.int64],
+    ) -> SpeechBatch:
+        """B utterances, each normalised frames float32[T, F] and characters int64[C]."""
+        return cls(
+            nn.utils.rnn.pad_sequence(list(frames), batch_first=True),
+            torch.tensor([len(part) for part in frames]),
+            torch.from_numpy(np.concatenate(targets)),
+            torch.tensor([target.size for target in targets]),
+            numbers,
+        )
+
+    def to(self, device: torch.device) -> SpeechBatch:
+        """The same batch on ``device``."""
+        return SpeechBatch(
+            self.frames.to(device),
+            self.lengths.to(device),
+            self.targets.to(device),
+            self.target_lengths.to(device),
+            self.numbers,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,17 +117,8 @@ class BatchLoader:
                 random = np.random.default_rng([self.recipe.seed, step, self.rank, place])
                 frames = self.augmentation(frames, frames_needed(target), random)
             parts.append(self.normalisation(frames))
-            targets.append(torch.from_numpy(target))
-        lengths = torch.tensor([len(part) for part in parts])
-        padded = nn.utils.rnn.pad_sequence(parts, batch_first=True)
-        sizes = torch.tensor([len(target) for target in targets])
-        return SpeechBatch(
-            padded.to(self.device),
-            lengths.to(self.device),
-            torch.cat(targets).to(self.device),
-            sizes.to(self.device),
-            utterances,
-        )
+            targets.append(target)
+        return SpeechBatch.of(parts, targets, utterances).to(self.device)
 
     def _augments(self, step: int) -> bool:
         settings = self.recipe.augmentation

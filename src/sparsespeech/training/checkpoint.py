@@ -9,7 +9,6 @@ is killed at any moment goes on from its last folder to the same bits.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -25,13 +24,35 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sparsespeech import atomic_file
-from sparsespeech.errors import CheckpointError, SparseSpeechError
+from sparsespeech.errors import CheckpointError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Graph
-from sparsespeech.training.packed_tensors import is_packed, read_packed
+from sparsespeech.training.checkpoint_state import (
+    CHECKPOINTS,
+    FORMAT_VERSION,
+    STATE_NAME,
+    file_digest,
+    find_checkpoint,
+    list_checkpoints,
+    read_checkpoint_state,
+    read_state,
+)
+from sparsespeech.training.packed_reader import is_packed
+from sparsespeech.training.packed_tensors import read_packed
+from sparsespeech.training.parameter_shapes import check_groups, check_shapes, parameter_shapes
 
-FORMAT_VERSION = 1
-_FOLDER = "checkpoints"
+__all__ = [
+    "Checkpoint",
+    "find_checkpoint",
+    "list_checkpoints",
+    "load_checkpoint",
+    "optimizer_tensors",
+    "read_state",
+    "read_tensors",
+    "restore_optimizer",
+    "save_checkpoint",
+    "select",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +83,7 @@ def save_checkpoint(
 
     Raises CheckpointError, the older checkpoints untouched, where the disk is full or read-only.
     """
-    target = run / _FOLDER / f"step-{step:08d}"
+    target = run / CHECKPOINTS / f"step-{step:08d}"
     if target.exists():
         return target
     try:
@@ -77,79 +98,43 @@ def save_checkpoint(
                 {name: t.contiguous() for name, t in optimizer.items()},
                 folder / "optimizer.safetensors",
             )
-            digests = {file.name: _digest(file) for file in sorted(folder.glob("*.safetensors"))}
+            digests = {
+                file.name: file_digest(file) for file in sorted(folder.glob("*.safetensors"))
+            }
             content = {"format_version": FORMAT_VERSION, "step": step, "sha256": digests, **state}
-            (folder / "state.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+            (folder / STATE_NAME).write_text(json.dumps(content, indent=1), encoding="utf-8")
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{target}: cannot save the checkpoint: {error}; earlier "
-            f"checkpoints are intact, free space and use --resume"
-        ) from None
+        advice = "is there space, and may you write there? Else choose another --output"
+        if list_checkpoints(run):
+            advice = "earlier checkpoints are intact, free space and use --resume"
+        raise CheckpointError(f"{target}: cannot save the checkpoint: {error}; {advice}") from None
     for old in list_checkpoints(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 
 
-def list_checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoint folders of a run, oldest first."""
-    return sorted(path.parent for path in (run / _FOLDER).glob("step-*/state.json"))
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The folder itself if it is a checkpoint, else the newest checkpoint of a run folder."""
-    if (path / "state.json").is_file():
-        return path
-    found = list_checkpoints(path)
-    if not found:
-        raise CheckpointError(
-            f"{path}: no checkpoint here; expected a run folder of "
-            f"'sparsespeech train' or one of its checkpoints/step-N folders"
-        )
-    return found[-1]
-
-
-def read_state(folder: Path) -> dict[str, Any]:
-    """``state.json`` of a checkpoint folder; raises CheckpointError."""
-    path = folder / "state.json"
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot read: {error}") from None
-    if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(f"{path}: not a checkpoint of format version {FORMAT_VERSION}")
-    for key in ("sha256", "recipe", "progress"):
-        if not isinstance(state.get(key, {}), dict):
-            raise CheckpointError(f"{path}: {key!r} is no JSON object; use an earlier checkpoint")
-    return state
-
-
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     """All tensors of ``NAME.safetensors`` in a checkpoint folder; raises CheckpointError.
 
-    Those of the model may be packed (``packed_tensors.py``).
+    Those of the model may be packed (``packed_tensors.py``); they are proved to fit the graph.
     """
+    state = read_checkpoint_state(folder)
     if name == "model" and is_packed(folder):
-        return {
-            key: tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-            for key, tensor in read_packed(folder).items()
-        }
+        return read_packed(folder, parameter_shapes(state.graph))
     path = folder / f"{name}.safetensors"
-    expected = read_state(folder).get("sha256", {}).get(path.name)
     try:
-        if _digest(path) != expected:
+        if file_digest(path) != state.digests.get(path.name):
             raise CheckpointError(
-                f"{path}: SHA-256 differs from state.json, the file is damaged; "
+                f"{path}: SHA-256 differs from {STATE_NAME}, the file is damaged; "
                 f"use an earlier checkpoint"
             )
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read: {error}") from None
+    if name == "model":
+        shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+        check_groups(str(path), shapes, parameter_shapes(state.graph))
     return tensors
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def select(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -162,25 +147,33 @@ def select(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a run or checkpoint folder for evaluation; raises CheckpointError."""
-    folder = find_checkpoint(path)
-    state = read_state(folder)
-    tensors = read_tensors(folder, "model")
-    try:
-        return Checkpoint(
-            path=folder,
-            step=int(state["step"]),
-            graph=Graph.from_json(state["graph"]),
-            features=MfccConfig.from_json(state["features"]),
-            mean=np.array(state["mean"], dtype=np.float64),
-            deviation=np.array(state["deviation"], dtype=np.float64),
-            labels=tuple(state["labels"]),
-            weights=select(tensors, "average"),
-            facts={"recipe": state["recipe"], "progress": state["progress"]},
-            fixed_point=select(tensors, "fixed_point"),
-        )
-    except (KeyError, TypeError, ValueError, SparseSpeechError) as error:
-        raise CheckpointError(f"{folder}: state.json is incomplete or wrong: {error}") from None
+    """Read a run or checkpoint folder for evaluation; raises CheckpointError.
+
+    The averaged weights are proved to be those of the graph, float32 and finite.
+    """
+    state = read_checkpoint_state(find_checkpoint(path))
+    tensors = read_tensors(state.folder, "model")
+    weights = select(tensors, "average")
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    check_shapes(str(state.folder), shapes, parameter_shapes(state.graph))
+    for name, tensor in weights.items():
+        if tensor.dtype != torch.float32 or not bool(tensor.isfinite().all()):
+            raise CheckpointError(
+                f"{state.folder}: {name} must hold finite numbers of float32; "
+                f"use an earlier checkpoint"
+            )
+    return Checkpoint(
+        path=state.folder,
+        step=state.step,
+        graph=state.graph,
+        features=state.features,
+        mean=state.mean,
+        deviation=state.deviation,
+        labels=state.labels,
+        weights=weights,
+        facts=state.facts,
+        fixed_point=select(tensors, "fixed_point"),
+    )
 
 
 def optimizer_tensors(

@@ -50,6 +50,26 @@ def sum_over_workers(values: Tensor, workers: int) -> Tensor:
     return values
 
 
+def rows_of_all_workers(rows: Tensor) -> Tensor:
+    """``rows`` [N, ...] of all workers, in the order of their ranks, the same bits at each.
+
+    N may differ between workers, everything else may not. Every worker must call it; without a
+    process group there are no other rows.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return rows
+    rank, workers = dist.get_rank(), dist.get_world_size()
+    counts = torch.zeros(workers, dtype=torch.int64, device=rows.device)
+    counts[rank] = len(rows)
+    dist.all_reduce(counts)
+    begin = int(counts[:rank].sum())
+    # Everybody adds zeros to the rows of the others: a sum that rounds nothing.
+    together = rows.new_zeros(int(counts.sum()), *rows.shape[1:])
+    together[begin : begin + len(rows)] = rows
+    dist.all_reduce(together)
+    return together
+
+
 def barrier(workers: int) -> None:
     """Wait for all workers."""
     if workers > 1:

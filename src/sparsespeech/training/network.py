@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
 from sparsespeech.acoustic_model.lstmp import Lstmp
 from sparsespeech.errors import RecipeError
-from sparsespeech.graph import deepspeech, lstmp
+from sparsespeech.graph import Linear, deepspeech, lstmp
 from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.pruning.schedule import import_function
 from sparsespeech.pruning.settings import Pruning
@@ -30,11 +30,9 @@ def build_network(recipe: Recipe) -> DeepSpeech:
     torch.manual_seed(recipe.seed)
     features = recipe.feature_config()
     labels = len(recipe.data.symbols) + 1  # the blank
-    network = DeepSpeech
     if recipe.model.architecture == "initial":
         graph = initial_graph(recipe)
     elif recipe.model.architecture == "lstmp":
-        network = Lstmp
         graph = lstmp(
             recipe.model.hidden,
             peephole=recipe.model.peephole,
@@ -49,7 +47,9 @@ def build_network(recipe: Recipe) -> DeepSpeech:
             inputs=features.inputs,
             labels=labels,
         )
-    model = network(
+    # Dropout follows the fully connected layers; where there are none, the LSTM layers.
+    connected = any(isinstance(layer, Linear) for layer in graph.layers)
+    model = (DeepSpeech if connected else Lstmp)(
         graph,
         context=features.context,
         coefficients=features.coefficients,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sparsespeech.training.batch_loading import SpeechBatch
 from sparsespeech.training.distillation import Teacher
+from sparsespeech.training.distributed import sum_over_workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +30,15 @@ class BatchLoss:
         """float32 scalar, 1.0 if the total is NaN or infinite."""
         return (~torch.isfinite(self.total)).float()
 
-    def suspects(self) -> Tensor:
-        """int64[K]: places of the utterances with a loss that is not finite, else all places."""
-        found = torch.nonzero(~torch.isfinite(self.utterances)).flatten()
-        return found if len(found) else self.largest(len(self.utterances))
+    def suspects(self, workers: int = 1) -> Tensor:
+        """int64[K]: places of the utterances with a loss that is not finite.
+
+        All places where none of the ``workers``, each of which must ask, has such an utterance.
+        """
+        broken = ~torch.isfinite(self.utterances)
+        if sum_over_workers(broken.sum(), workers) > 0:
+            return torch.nonzero(broken).flatten()
+        return self.largest(len(self.utterances))
 
     def largest(self, count: int) -> Tensor:
         """int64[K]: places of the ``count`` utterances with the largest loss."""

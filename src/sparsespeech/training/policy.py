@@ -1,8 +1,8 @@
 """What happens when a step goes wrong.
 
 - The loss of an utterance, or the gradient, is NaN or infinite: the step is left out. Neither
-  weights nor moments nor their average move; the log names the utterances. Several such steps in
-  a row end the run.
+  weights nor moments nor their average move, nor the ranges of fixed-point retraining; the log
+  names the utterances. Several such steps in a row end the run.
   No checkpoint is written meanwhile: the cause may already be in the weights.
 - The gradient explodes: it is clipped, as every gradient is, and the log says so.
 - A text that is longer than its frames: the data set leaves the utterance out (``dataset.py``).

@@ -20,7 +20,13 @@ from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.pruning.repeat_settings import RepeatUntil
 from sparsespeech.pruning.settings import Pruning
 from sparsespeech.quantization.settings import FixedPoint
-from sparsespeech.training.recipe_section import Count, Positive, RecipeSection, Share
+from sparsespeech.training.recipe_section import (
+    Count,
+    Positive,
+    RecipeSection,
+    Share,
+    first_problem,
+)
 
 
 class Source(RecipeSection):
@@ -168,6 +174,8 @@ class Recipe(RecipeSection):
             if self.pruning.unit == "share":  # how long an epoch is, only the corpora say
                 self.pruning.check_run(steps, steps_per_epoch=1)
             self.pruning.check_decay(self.optimizer.decay_start)
+            if self.repeat_until is not None:
+                self.pruning.check_rounds()
         return self
 
     def feature_config(self) -> MfccConfig:
@@ -225,13 +233,7 @@ def parse_recipe(values: dict[str, Any], where: str) -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "recipe"
-        if first["type"] == "extra_forbidden":
-            raise RecipeError(f"{where}: unknown key {key!r}") from None
-        message = first["msg"].removeprefix("Value error, ")
-        shown = "" if first["type"] == "value_error" else f", got {first['input']!r}"
-        raise RecipeError(f"{where}: {key}: {message}{shown}") from None
+        raise RecipeError(f"{where}: {first_problem(error)}") from None
     recipe.feature_config()
     return recipe
 

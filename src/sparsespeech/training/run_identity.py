@@ -15,6 +15,8 @@ from sparsespeech.training.recipe import Recipe, expand_path, parse_recipe
 
 # A resumed run may log differently and have another name; everything else decides its bits.
 _FREE_SECTIONS = ("logging", "name")
+# Of several expressions that match a matrix the last one counts, so their order does too.
+_ORDERED_KEY = "pruning.exceptions"
 
 
 def check_inputs(recipe: Recipe, *, resumed: bool) -> None:
@@ -65,11 +67,16 @@ def check_same_run(
 
 
 def first_difference(was: Any, now: Any, key: str = "") -> str | None:
-    """``key was A, is B`` for the first leaf that differs in two nested dictionaries."""
+    """``key was A, is B`` for the first leaf that differs in two nested dictionaries.
+
+    The order of the keys is a difference only in ``pruning.exceptions``.
+    """
     if isinstance(was, dict) and isinstance(now, dict):
-        for name in [*was, *(set(now) - set(was))]:
+        for name in [*was, *(name for name in now if name not in was)]:
             found = first_difference(was.get(name), now.get(name), f"{key}.{name}".lstrip("."))
             if found:
                 return found
+        if key.endswith(_ORDERED_KEY) and list(was) != list(now):
+            return f"the order of {key} was {list(was)}, is {list(now)}"
         return None
     return None if was == now else f"{key} was {was!r}, is {now!r}"

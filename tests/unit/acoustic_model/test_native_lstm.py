@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -124,6 +125,62 @@ def test_rounding_inside_the_loop_is_that_of_the_torch_function() -> None:
     difference = (found - expected).detach().abs()
     assert float(difference.max()) <= 1.01 / 127
     assert float((difference > 1e-6).float().mean()) < 0.02
+
+
+@pytest.mark.parametrize("inputs", [0.25, 1.0, 2.0])
+def test_gradients_with_rounding_stop_at_saturated_input_parts(inputs: float) -> None:
+    """Sums beyond +-16, with a recurrent part that brings many of them back.
+
+    x and the input weights lie on coarse grids, so that both sides round the same sums.
+    """
+    directions = make(7, 2, ih=True, hh=True)
+    with torch.no_grad():
+        for direction in directions:
+            direction.weight_ih.mul_(40).round_().div_(8)
+            direction.weight_hh.mul_(30)
+            direction.bias.mul_(8).round_().div_(8)
+    x = (torch.randn(STEPS, 7, INPUTS) * 4 * inputs).round().div(4).requires_grad_()
+    sums = x @ directions[0].weight_ih.T + directions[0].bias
+    share = float((sums.abs() >= 16).float().mean())
+    assert (share == 0) == (inputs == 0.25) and share < 0.6
+    rounding = StepRounding(hidden=1 / 127, cell=1 / 2048, gates=1 / 2048)
+    lengths = torch.randint(1, STEPS + 1, (7,))
+    expected = reference(x, lengths, directions, rounding)
+    found = native_lstm.native_lstm(x, lengths, directions, rounding)
+    assert torch.equal(found, expected)
+    upstream = torch.randn_like(expected)
+    for a, b in zip(
+        gradients(found, x, directions, upstream),
+        gradients(expected, x, directions, upstream),
+        strict=True,
+    ):
+        assert relative_error(a, b) < 1e-5
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_single_saturated_input_part_is_found(sign: float) -> None:
+    """One sum leaves the range, by its bias and on one side only; the recurrent part returns it."""
+    directions = make(3, 1, ih=True, hh=True)
+    (direction,) = directions
+    x = torch.randn(STEPS, 3, INPUTS)
+    with torch.no_grad():
+        direction.weight_ih.mul_(0.1)
+        direction.bias.mul_(0.1)
+        direction.bias[5] = sign * 18.0  # an input gate
+        direction.weight_hh[5] = -sign * 60.0 * (direction.weight_hh[5] != 0)
+        direction.weight_hh[5, 0] = -sign * 60.0
+    recurrent = SparsePattern.of((direction.weight_hh != 0).float())
+    directions = [replace(direction, pattern_hh=recurrent)]
+    rounding = StepRounding(gates=1 / 2048)
+    lengths = torch.full((3,), STEPS)
+    results = []
+    for output in (
+        native_lstm.native_lstm(x, lengths, directions, rounding),
+        reference(x, lengths, directions, rounding),
+    ):
+        results.append(torch.autograd.grad(output.sum(), direction.bias)[0])
+    assert results[0][5] == results[1][5] == 0.0
+    assert relative_error(results[0], results[1]) < 1e-3
 
 
 def test_the_cell_saturates_and_passes_no_gradient_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,8 @@ from sparsespeech.acoustic_model.sparse_product import (
     sparse_linear,
     usable_pattern,
 )
+from sparsespeech.cpu_engine import native as instruction_sets
+from sparsespeech.errors import InstructionSetError
 
 needs_kernels = pytest.mark.skipif(not kernels_available(), reason="no training kernels here")
 
@@ -103,3 +107,18 @@ def test_the_kernels_refuse_what_does_not_fit() -> None:
         sparse_product.multiply(falling, x, bfloat16=False)
     with pytest.raises(ValueError, match="lanes"):
         sparse_product.multiply(good, torch.zeros(2, 16, 17).numpy(), bfloat16=False)
+
+
+def test_the_instruction_set_of_the_environment_governs_training_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sparse_product, "native", SimpleNamespace(available=lambda: True))
+    available = ["scalar", "avx2", "avx512"]
+    monkeypatch.setattr(instruction_sets, "available_instruction_sets", lambda: available)
+    for name, allowed in (("scalar", False), ("avx2", False), ("avx512", True), ("", True)):
+        monkeypatch.setenv("SPARSESPEECH_CPU_ISA", name)
+        assert kernels_available() is allowed
+    for name, message in (("mmx", "'mmx', which is no instruction set"), ("amx", "asks for amx")):
+        monkeypatch.setenv("SPARSESPEECH_CPU_ISA", name)
+        with pytest.raises(InstructionSetError, match=message):
+            kernels_available()

@@ -14,6 +14,7 @@ import yaml
 from sparsespeech.cli.main import main
 from sparsespeech.errors import CheckpointError, RecipeError
 from sparsespeech.pruning import repeat_until as loop_module
+from sparsespeech.pruning import round_suggestion
 from sparsespeech.pruning.repeat_settings import RepeatUntil
 from sparsespeech.pruning.repeat_until import Loop, repeat_until
 from sparsespeech.training.checkpoint import load_checkpoint
@@ -105,7 +106,7 @@ def test_a_stopped_loop_goes_on_to_the_same_end(
     with pytest.raises(KeyboardInterrupt):
         repeat_until(recipe, tmp_path / "stopped")
     monkeypatch.setattr(
-        loop_module, "scan_checkpoint", scan := Counted(loop_module.scan_checkpoint)
+        round_suggestion, "scan_checkpoint", scan := Counted(round_suggestion.scan_checkpoint)
     )
     after = repeat_until(recipe, tmp_path / "stopped")
     assert [run.name for run in calls] == ["round-01", "round-02", "round-02"]
@@ -197,3 +198,74 @@ def test_prune_runs_the_rounds_without_a_recipe(
     assert found["checkpoint"] == found["rounds"][1]["checkpoint"]
     assert main([*command, "--resume"]) == 0
     assert json.loads(capsys.readouterr().out) == found
+
+
+def test_rounds_scan_in_the_structure_that_they_prune_in(
+    dense: tuple[Path, Path], tmp_path: Path
+) -> None:
+    values = loop_recipe(dense, rounds=1).model_dump(mode="json")
+    # 0.95 of the sparsities leaves no weight in a bank of 8: a matrix gets 7 of 8 at most.
+    values["pruning"] |= {
+        "structure": "bank:8",
+        "final_sparsity": 0.7,
+        "include": ["layer[235]", "weight_hh"],
+        "exceptions": {"layer5": {"structure": "block:2x4"}, "layer3": 0.25},
+    }
+    values["repeat_until"]["first_sparsity"] = 0.25
+    loop = repeat_until(parse_recipe(values, "r"), tmp_path)
+    scan = json.loads((tmp_path / "round-01" / "sensitivity.json").read_text())
+    assert scan["structure"] == "bank:8"
+    own = {row["name"]: row["structure"] for row in scan["matrices"] if "structure" in row}
+    assert own == {"layer5.weight": "block:2x4"}
+    suggested = scan["suggested"]["matrices"]
+    assert suggested["layer1.weight"] == suggested["layer4.directions.0.weight_ih"] == 0.0
+    assert suggested["layer3.weight"] <= 0.25
+    assert 0 < suggested["layer2.weight"] <= 0.875
+    after = load_checkpoint(Path(loop.rounds[0].checkpoint)).weights
+    zeros = round(8 * suggested["layer2.weight"])
+    assert ((after["layer2.weight"] == 0).view(-1, 2, 8).sum(2) == zeros).all()
+
+
+def test_structures_that_do_not_fit_fail_before_any_speech_is_read(
+    dense: tuple[Path, Path], tmp_path: Path
+) -> None:
+    values = loop_recipe(dense).model_dump(mode="json")
+    values["pruning"] |= {"structure": "bank:2"}
+    with pytest.raises(RecipeError, match="leaves no weight in a bank of 2"):
+        repeat_until(parse_recipe(values, "r"), tmp_path / "loop")
+    assert not (tmp_path / "loop").exists()
+
+
+@pytest.mark.parametrize(
+    ("pruning", "message"),
+    [
+        (
+            {"shape": "iterative", "stages": [{"sparsity": 0.75, "steps": 3}]},
+            "out pruning.stages",
+        ),
+        ({"regrowth": {}}, "leave out pruning.regrowth"),
+        ({"from_sensitivity": "s.json"}, "leave out pruning.from_sensitivity"),
+    ],
+)
+def test_what_rounds_have_no_use_for_is_refused(
+    dense: tuple[Path, Path], pruning: dict[str, Any], message: str
+) -> None:
+    values = loop_recipe(dense).model_dump(mode="json")
+    values["pruning"] |= pruning
+    with pytest.raises(RecipeError, match=message):
+        parse_recipe(values, "r")
+    parse_recipe({**values, "repeat_until": None}, "r")  # each is fine without rounds
+
+
+def test_a_loop_goes_on_from_another_working_directory(
+    dense: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    first = repeat_until(loop_recipe(dense, rounds=1), Path("loop"))
+    monkeypatch.chdir(there)
+    again = repeat_until(loop_recipe(dense, rounds=1), Path("../here/loop"))
+    assert again == first
+    assert load_checkpoint(again.result(dense[1])).step == 5

@@ -60,3 +60,13 @@ def test_what_cannot_be_trained() -> None:
     with pytest.raises(RecipeError, match="3 stages need at least as many steps, got 2"):
         few = Retraining(2, stages=(0.1, 0.2, 0.3))
         retraining_recipe(Path("c"), own_recipe(), PRUNING, few)
+
+
+def test_a_rate_or_number_of_steps_of_zero_is_not_the_default() -> None:
+    for given, message in (
+        (Retraining(learning_rate=0.0), "optimizer.learning_rate: .* greater than 0"),
+        (Retraining(steps=0), "optimizer.steps: .* greater than or equal to 1"),
+    ):
+        values = retraining_recipe(Path("run"), own_recipe(), PRUNING, given)
+        with pytest.raises(RecipeError, match=message):
+            parse_recipe(values, "made")

@@ -20,6 +20,7 @@ from sparsespeech.pruning.allocation import Limits, allocate
 from sparsespeech.pruning.scan_sample import ScanSample, choose_sample
 from sparsespeech.pruning.sensitivity import scan_checkpoint
 from sparsespeech.pruning.sensitivity_file import Scan, read_scan, write_scan
+from sparsespeech.pruning.structure_settings import parse_structure
 from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.float_recogniser import build_model
 from tests.random_checkpoints import random_checkpoint
@@ -216,10 +217,15 @@ def test_the_file_round_trips_and_damage_is_named(
     zeros = sum(suggested["matrices"][name] * size for name, size in sizes.items())
     assert zeros / sum(sizes.values()) == pytest.approx(suggested["total"])
     assert suggested["total"] == pytest.approx(0.75, abs=1e-4)
+    first, *others = values["matrices"]
     for damage in (
         "{", "[]", json.dumps({**values, "matrices": []}),
         json.dumps({key: value for key, value in values.items() if key != "loss_dense"}),
         json.dumps({**values, "loss_dense": float("nan")}),
+        json.dumps({**values, "structure": "banks"}),
+        json.dumps({**values, "matrices": [{**first, "parameters": -5}, *others]}),
+        json.dumps({**values, "matrices": [{**first, "present": float("inf")}, *others]}),
+        json.dumps({**values, "matrices": others}),
     ):  # fmt: skip
         path.write_text(damage)
         with pytest.raises(SensitivityError, match=r"s\.json"):
@@ -246,3 +252,41 @@ def test_a_structure_prunes_in_its_pattern(
         scan(checkpoint, sample, path, (0.5,))
     with Progress(disable=True) as progress, pytest.raises(SensitivityError, match="no structure"):
         scan_checkpoint(checkpoint, sample, (0.5,), path, progress, "blocks")
+
+
+def test_a_matrix_may_have_a_structure_of_its_own(
+    checkpoint: Checkpoint, sample: ScanSample, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{name}.json" for name in ("plain", "blocks", "mixed")]
+    own = {"layer5.weight": "block:2x3"}
+    with Progress(disable=True) as progress:
+        plain = scan_checkpoint(checkpoint, sample, (0.5,), paths[0], progress)
+        blocks = scan_checkpoint(checkpoint, sample, (0.5,), paths[1], progress, "block:2x3")
+        mixed = scan_checkpoint(checkpoint, sample, (0.5,), paths[2], progress, own_structures=own)
+    for single, block, found in zip(plain.matrices, blocks.matrices, mixed.matrices, strict=True):
+        assert found.points == (block if found.name in own else single).points
+    assert read_scan(paths[2]) == mixed
+    shapes = mixed.structures()
+    assert (shapes["layer5.weight"], shapes["layer3.weight"]) == (
+        parse_structure("block:2x3"),
+        parse_structure("unstructured"),
+    )
+    with pytest.raises(SensitivityError, match=r"layer5.weight as block:2x3, not of layer5"):
+        scan(checkpoint, sample, paths[2], (0.5,))
+
+
+def test_a_scan_of_other_matrices_is_refused(
+    checkpoint: Checkpoint, sample: ScanSample, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.json"
+    scan(checkpoint, sample, path, (0.5,))
+    values = json.loads(path.read_text())
+    renamed = json.loads(path.read_text())
+    renamed["matrices"][0]["name"] = "layer0.weight"
+    for damaged, message in (
+        (renamed, "the scan of layer0.weight"),
+        ({**values, "matrices": values["matrices"][:-1]}, "holds 8 matrices, the network has 9"),
+    ):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(SensitivityError, match=message):
+            scan(checkpoint, sample, path, (0.5,))

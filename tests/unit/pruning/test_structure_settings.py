@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sparsespeech.pruning.structure_settings import (
     BankBalanced,
@@ -12,6 +14,7 @@ from sparsespeech.pruning.structure_settings import (
     Structure,
     Unstructured,
     parse_structure,
+    structure_text,
 )
 
 
@@ -33,3 +36,22 @@ def test_written_structures(text: str, structure: Structure) -> None:
 def test_what_is_no_structure(text: str) -> None:
     with pytest.raises(ValueError, match="structure|greater than|must be below"):
         parse_structure(text)
+
+
+@given(
+    st.one_of(
+        st.just(Unstructured()),
+        st.builds(BankBalanced, kind=st.just("bank_balanced"), bank=st.integers(2, 2000)),
+        st.builds(Block, kind=st.just("block"), rows=st.integers(1, 99), columns=st.integers(1, 9)),
+        st.integers(1, 99).flatmap(
+            lambda n: st.builds(NOfM, kind=st.just("n_of_m"), n=st.just(n), m=st.integers(n + 1))
+        ),
+        st.integers(1, 99).flatmap(
+            lambda keep: st.builds(
+                RowCap, kind=st.just("row_cap"), keep=st.just(keep), columns=st.integers(keep + 1)
+            )
+        ),
+    )
+)
+def test_the_text_of_a_structure_is_read_as_that_structure(structure: Structure) -> None:
+    assert parse_structure(structure_text(structure)) == structure

@@ -108,9 +108,8 @@ def test_suggestions_that_do_not_fit(tmp_path: Path) -> None:
     for matrices, message in (
         (None, "suggests no sparsities yet"),
         ({"layer9.weight": 0.5}, "has no matrix 'layer9.weight'"),
-        ({LSTM: 1.5}, "is 1.5"),
     ):
-        write_suggestion(path, matrices, list(SHAPES))
+        write_suggestion(path, matrices, list(matrices or SHAPES))
         with pytest.raises(RecipeError, match=message):
             sparsities(section(from_sensitivity=str(path)))
 
@@ -126,3 +125,20 @@ def test_the_default_exceptions_fit_networks_with_other_names() -> None:
     lstmp = {f"layer{number}.weight": (8, 8) for number in range(1, 5)}
     chosen = {name: target.sparsity for name, target in resolve_targets(settings, lstmp).items()}
     assert chosen == {"layer1.weight": 0.85, "layer2.weight": 0.9, "layer3.weight": 0.9}
+
+
+def test_suggestions_hold_for_the_structure_that_was_scanned(tmp_path: Path) -> None:
+    suggested = {"layer1.weight": 0.6, LSTM: 0.75}
+    path = write_suggestion(tmp_path / "s.json", suggested, list(suggested), structure="bank:8")
+    bank = {"kind": "bank_balanced", "bank": 8}
+    assert sparsities(section(from_sensitivity=path, final_sparsity=0.7, structure=bank)) == {
+        **suggested,
+        "layer4.directions.0.weight_ih": 0.7,
+    }
+    with pytest.raises(RecipeError, match="scanned as bank:8, but is to be pruned as unstructured"):
+        sparsities(section(from_sensitivity=path))
+    # A sparsity of the user's own was never measured, so no pattern contradicts it.
+    own = {"layer1": 0.5, "weight_hh": {"structure": bank}}
+    assert sparsities(section(from_sensitivity=path, exceptions=own))["layer1.weight"] == 0.5
+    with pytest.raises(RecipeError, match="weight_hh was scanned as bank:8"):
+        sparsities(section(from_sensitivity=path, exceptions={"layer1": 0.5}))

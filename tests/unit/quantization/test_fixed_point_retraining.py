@@ -260,6 +260,31 @@ def test_frozen_ranges_and_those_of_evaluation_do_not_move() -> None:
     assert all(torch.equal(before[name], t) for name, t in retraining.tensors().items())
 
 
+def test_undo_takes_out_the_last_batch_alone() -> None:
+    model = build_model(random_checkpoint()).train()
+    retraining = FixedPointRetraining(model, EIGHT)
+    frames = torch.from_numpy(random_frames(0, 8)).float()[None]
+    lengths = torch.tensor([8])
+    retraining.forward(frames, lengths)
+    retraining.undo()
+    assert not retraining.observed
+    retraining.forward(frames, lengths)
+    before = retraining.tensors()
+    retraining.forward(2 * frames, lengths)
+    model.eval()
+    retraining.forward(3 * frames, lengths)  # observes nothing: still the batch before is undone
+    retraining.undo()
+    retraining.undo()
+    assert all(torch.equal(before[name], t) for name, t in retraining.tensors().items())
+    model.train()
+    model.get_submodule("layer2").bias.data[1] = float("nan")
+    with pytest.raises(ConversionError, match="layer2"):
+        retraining.forward(2 * frames, lengths)
+    assert not torch.equal(before["input"], retraining.tensors()["input"])
+    retraining.undo()
+    assert all(torch.equal(before[name], t) for name, t in retraining.tensors().items())
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_loaded_state_goes_on_with_the_same_bits(frozen: bool) -> None:
     model = build_model(random_checkpoint(lstm={"projection": 4}))

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from sparsespeech.errors import CheckpointError, ModelFileError, ReportError
+from sparsespeech.graph import Graph, deepspeech
 from sparsespeech.model_file.statistics import model_statistics
 from sparsespeech.model_file.writer import write_model
+from sparsespeech.report.matrix_views import network_difference
 from sparsespeech.report.model_report import ReportSources, build_report
 from tests.random_models import random_integer_model
 from tests.unit.report.conftest import save_random_run
@@ -131,8 +133,19 @@ def test_checkpoint_with_everything_around_it(tmp_path: Path, run: Path) -> None
 
 def test_checkpoint_of_another_network_is_refused(run: Path, tmp_path: Path) -> None:
     other = save_random_run(tmp_path / "other", seed=0, hidden=8)
-    with pytest.raises(ReportError, match="holds another network"):
+    with pytest.raises(ReportError, match="holds another network") as refusal:
         build_report(str(run), ReportSources(dense=other))
+    assert re.search(r": outputs of layer1 is 8, not \d+; give a checkpoint", str(refusal.value))
+
+
+def test_the_first_difference_of_two_networks() -> None:
+    graph = deepspeech(8)
+    assert network_difference(graph, deepspeech(8)) == ""
+    one_way = deepspeech(8, bidirectional=False)
+    assert network_difference(one_way, graph) == "bidirectional of layer4 is False, not True"
+    assert network_difference(graph, Graph(graph.layers[:-1])) == "it has 6 layers, not 5"
+    swapped = Graph((graph.layers[-1], *graph.layers[1:]))
+    assert network_difference(swapped, graph) == "kind of layer6 is output, not linear"
 
 
 def test_bad_sources_are_refused_before_any_picture(run: Path, tmp_path: Path) -> None:

@@ -19,13 +19,14 @@ import numpy as np
 import torch
 
 from sparsespeech.pruning import masks
-from sparsespeech.training import loop
 from sparsespeech.training.checkpoint import find_checkpoint, list_checkpoints
+from sparsespeech.training.loop import train
 from sparsespeech.training.recipe import Recipe, parse_recipe
+from sparsespeech.training.session import Session
 
 # What to count calls of, and the largest count that a run of 24 steps surely reaches.
 PLACES = {
-    "step": (loop.Session, "train_step", 9),
+    "step": (Session, "train_step", 9),
     "save": (os, "fsync", 9),
     "mask": (masks, "structured_mask", 14),
 }
@@ -53,7 +54,7 @@ def attempt(recipe: Recipe, run: Path, kind: str | None, count: int, seconds: fl
     if child == 0:
         if kind in PLACES:
             arm(str(kind), count)
-        loop.train(recipe, run, resume=True)
+        train(recipe, run, resume=True)
         os._exit(0)
     if kind == "time":
         time.sleep(seconds)

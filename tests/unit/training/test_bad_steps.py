@@ -11,12 +11,13 @@ from rich.progress import Progress
 from torch import Tensor
 
 from sparsespeech.errors import TrainingError
-from sparsespeech.training import loop
+from sparsespeech.training import session as session_module
 from sparsespeech.training.batch_loading import BatchLoader, SpeechBatch
 from sparsespeech.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
-from sparsespeech.training.loop import Session, train
+from sparsespeech.training.loop import train
 from sparsespeech.training.policy import NORMS_NEEDED
 from sparsespeech.training.recipe import Recipe, parse_recipe
+from sparsespeech.training.session import Session
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 STEPS = 24
@@ -115,6 +116,31 @@ def test_a_skipped_step_moves_nothing(manifest: Path, tmp_path: Path, sick: str)
     assert not torch.equal(before[0], everything(session)[0])
 
 
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_a_skipped_step_moves_no_range(
+    manifest: Path,
+    tmp_path: Path,
+    sick: str,
+    gradients_times: Callable[[int, float], None],
+    what: str,
+) -> None:
+    """A sick frame stops half way; an infinite gradient comes when all ranges have moved."""
+    session = build(recipe(manifest, fixed_point={"start": 0.0, "freeze": 0.9}), tmp_path)
+    assert session.fixed_point is not None
+    sick_steps = steps_with(SICK, session)
+    first, second, third = [step for step in range(STEPS) if step not in sick_steps][:3]
+    gradients_times(1 if what == "gradient" else STEPS, float("inf"))
+    session.train_step(first)
+    before = session.fixed_point.tensors()
+    _, incident = session.train_step(second if what == "gradient" else sick_steps[0])
+    assert incident is not None
+    after = session.fixed_point.tensors()
+    assert all(torch.equal(after[name], state) for name, state in before.items())
+    session.train_step(third)
+    after = session.fixed_point.tensors()
+    assert all(after[name][3] > state[3] for name, state in before.items())
+
+
 def test_ruined_weights_are_not_saved(manifest: Path, tmp_path: Path) -> None:
     """From step 6 on nothing is finite: the run ends, its last checkpoint is from before."""
 
@@ -151,7 +177,7 @@ def gradients_times(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], N
                     parameter.grad *= factor
             passed[0] += 1
 
-        monkeypatch.setattr(loop, "average_gradients", scale)
+        monkeypatch.setattr(session_module, "average_gradients", scale)
 
     return choose
 

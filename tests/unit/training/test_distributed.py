@@ -11,10 +11,10 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from sparsespeech.training import loop
+from sparsespeech.training import session as session_module
 from sparsespeech.training.checkpoint import load_checkpoint
-from sparsespeech.training.loop import Session
 from sparsespeech.training.recipe import parse_recipe
+from sparsespeech.training.session import Session
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 STEPS = 6
@@ -68,9 +68,9 @@ def test_two_workers_equal_their_emulation(tmp_path: Path, monkeypatch: pytest.M
             assert parameter.grad is not None
             parameter.grad.copy_((own + other) / 2)
 
-    monkeypatch.setattr(loop, "average_gradients", keep)
+    monkeypatch.setattr(session_module, "average_gradients", keep)
     # Nobody's loss is broken, so nothing else goes from worker to worker.
-    monkeypatch.setattr(loop, "sum_over_workers", lambda values, workers: values)
+    monkeypatch.setattr(session_module, "sum_over_workers", lambda values, workers: values)
     for step in range(STEPS):
         second.model.load_state_dict(first.model.state_dict())
         second.train_step(step)

@@ -26,10 +26,11 @@ from sparsespeech.training.checkpoint import (
     select,
 )
 from sparsespeech.training.float_recogniser import FloatRecogniser, build_model
-from sparsespeech.training.loop import Session, train
+from sparsespeech.training.loop import train
 from sparsespeech.training.optimizer import learning_rate
 from sparsespeech.training.recipe import Optimizer, Recipe, parse_recipe
 from sparsespeech.training.run_log import read_log
+from sparsespeech.training.session import Session
 from tests.tone_corpus import speak, tiny_recipe, write_corpus
 
 
@@ -275,6 +276,13 @@ def test_a_full_disk_leaves_the_old_checkpoint_intact(
         train(recipe(manifest), tmp_path, resume=True)
     assert {file: file.read_bytes() for file in find_checkpoint(tmp_path).iterdir()} == before
     assert list((tmp_path / "checkpoints").glob(".*")) == []
+
+
+def test_a_run_folder_that_cannot_be_written_offers_nothing_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="choose another --output") as refusal:
+        save_checkpoint(tmp_path / "file", 0, {}, {}, {}, keep=1)
+    assert "--resume" not in str(refusal.value)
 
 
 def test_learning_rate_warms_up_holds_and_decays() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sparsespeech.errors import RecipeError, SensitivityError
+from sparsespeech.training.checkpoint import save_checkpoint
 from sparsespeech.training.network import build_network
 from sparsespeech.training.recipe import Recipe, parse_recipe
 
@@ -41,3 +44,35 @@ def test_pruning_that_fits_raises_nothing() -> None:
 def test_pruning_that_does_not_fit_is_an_error(pruning: dict[str, Any], message: str) -> None:
     with pytest.raises((RecipeError, SensitivityError), match=message.replace("(", r"\(")):
         build_network(recipe(**pruning))
+
+
+@pytest.mark.parametrize("architecture", ["deepspeech", "lstmp"])
+def test_the_layers_of_a_checkpoint_have_the_dropout_of_their_architecture(
+    architecture: str, tmp_path: Path
+) -> None:
+    values = recipe(exceptions={}).model_dump(mode="json")
+    values["model"] |= {"architecture": architecture, "dropout": 0.5}
+    source = build_network(parse_recipe(values, "source"))
+    state = {
+        "recipe": values,
+        "progress": {},
+        "graph": source.graph.to_json(),
+        "features": recipe().feature_config().to_json(),
+        "mean": [0.0] * source.coefficients,
+        "deviation": [1.0] * source.coefficients,
+        "labels": list(values["data"]["symbols"]),
+    }
+    average = {f"average.{name}": tensor for name, tensor in source.state_dict().items()}
+    save_checkpoint(tmp_path, 0, average, {}, state, keep=1)
+    values["model"] |= {"architecture": "initial", "initial": str(tmp_path)}
+    model = build_network(parse_recipe(values, "test"))
+    model.load_state_dict(source.state_dict())
+    frames, lengths = torch.randn(2, 6, source.coefficients), torch.tensor([6, 6])
+    for network in (source, model):
+        network.train()
+    outputs = []
+    for network, seed in ((source, 1), (model, 1), (model, 2)):
+        torch.manual_seed(seed)
+        outputs.append(network(frames, lengths))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[1], outputs[2])

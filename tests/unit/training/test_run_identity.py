@@ -9,7 +9,7 @@ import pytest
 
 from sparsespeech.errors import CheckpointError
 from sparsespeech.training.recipe import parse_recipe
-from sparsespeech.training.run_identity import check_same_run
+from sparsespeech.training.run_identity import check_same_run, first_difference
 from tests.tone_corpus import tiny_recipe
 
 INPUTS = {"workers": 1, "corpora": "abc"}
@@ -36,3 +36,15 @@ def test_other_inputs_are_refused_and_another_name_is_not() -> None:
     check_same_run(Path("run"), state_of(values), recipe, INPUTS)
     with pytest.raises(CheckpointError, match="corpora was 'abc', is 'xyz'"):
         check_same_run(Path("run"), state_of(values), recipe, {**INPUTS, "corpora": "xyz"})
+
+
+def test_the_order_of_exceptions_counts_and_that_of_other_keys_does_not() -> None:
+    values = tiny_recipe(Path("m.jsonl"))
+    first, last = {"layer2": 0.5}, {"weight$": 0.7}
+    values["pruning"] = {**values["pruning"], "exceptions": {**first, **last}}
+    state = state_of(values)
+    values["pruning"] = {**values["pruning"], "exceptions": {**last, **first}}
+    with pytest.raises(CheckpointError, match=r"the order of pruning\.exceptions was \['layer2"):
+        check_same_run(Path("run"), state, parse_recipe(values, "test"), INPUTS)
+    assert first_difference({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "b": 1}}) is None
+    assert first_difference({"a": 1}, {"a": 1, "b": 2}) == "b was None, is 2"

@@ -8,9 +8,10 @@ import torch
 from rich.progress import Progress
 
 from sparsespeech.errors import CheckpointError
-from sparsespeech.training.loop import Session, train
+from sparsespeech.training.loop import train
 from sparsespeech.training.optimizer import learning_rate
 from sparsespeech.training.recipe import parse_recipe
+from sparsespeech.training.session import Session
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 STEPS = 20

@@ -1,0 +1,1 @@
+"""The passes of the compiler, in the order of ``compiler/lower.py``."""

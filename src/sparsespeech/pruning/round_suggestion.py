@@ -1,0 +1,97 @@
+"""What a round of S4's loop prunes each matrix to: its scan, and the sparsities that follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from sparsespeech.corpora.manifest import read_manifest
+from sparsespeech.errors import RecipeError
+from sparsespeech.pruning.allocation import Limits, allocate
+from sparsespeech.pruning.matrix_limits import matrix_limits
+from sparsespeech.pruning.scan_sample import choose_sample
+from sparsespeech.pruning.sensitivity import scan_checkpoint
+from sparsespeech.pruning.sensitivity_file import write_scan
+from sparsespeech.pruning.settings import MatrixSettings, Pruning
+from sparsespeech.pruning.structure_settings import Structure, structure_text
+from sparsespeech.pruning.targets import fitting_exceptions, resolve_targets
+from sparsespeech.training.checkpoint import Checkpoint
+from sparsespeech.training.recipe import Recipe, expand_path
+from sparsespeech.training.weight_matrices import weight_matrices
+
+_SCAN_SEED = 0
+
+
+def suggest(
+    source: Checkpoint, recipe: Recipe, target: float, file: Path, progress: Progress
+) -> None:
+    """Scan ``source`` on the development set and write into ``file`` what to prune it to.
+
+    ``target`` is the total sparsity. Every matrix is scanned in the pattern that the recipe prunes
+    it in. The recipe must have the sections ``repeat_until`` and ``pruning``. Raises what the
+    scan raises, and SensitivityError where the target is out of reach.
+    """
+    settings, pruning = recipe.repeat_until, recipe.pruning
+    if settings is None or pruning is None:
+        raise RecipeError(f"{recipe.name}: has no sections repeat_until and pruning")
+    structures = matrix_structures(source, pruning)
+    development = recipe.data.development
+    utterances = read_manifest(expand_path(development.manifest), split=development.split)
+    sample = choose_sample(
+        source, utterances, count=settings.utterances, seed=_SCAN_SEED, progress=progress
+    )
+    scan = scan_checkpoint(
+        source,
+        sample,
+        settings.sparsities,
+        file,
+        progress,
+        structure_text(pruning.structure),
+        {name: structure_text(structure) for name, structure in structures.items()},
+    )
+    limits = _limits(source, pruning, settings.sparsities[-1], structures)
+    scan.suggested = allocate(scan.curves(), scan.loss_dense, target, limits)
+    write_scan(file, scan)
+
+
+def matrix_structures(source: Checkpoint, pruning: Pruning) -> dict[str, Structure]:
+    """The pattern that each matrix is pruned in; a matrix that stays dense is left out.
+
+    Raises RecipeError where ``pruning`` does not fit the network.
+    """
+    return {
+        name: target.structure for name, target in resolve_targets(pruning, _shapes(source)).items()
+    }
+
+
+def exceptions_beside_suggestion(pruning: Pruning) -> dict[str, Any]:
+    """Exceptions without their sparsities, for which the suggestion stands."""
+    changes = {
+        expression: {**change.model_dump(mode="json"), "sparsity": None}
+        for expression, change in pruning.exceptions.items()
+        if isinstance(change, MatrixSettings)
+    }
+    return {name: change for name, change in changes.items() if any(change.values())}
+
+
+def _limits(
+    source: Checkpoint, pruning: Pruning, largest: float, structures: dict[str, Structure]
+) -> dict[str, Limits]:
+    """No matrix beyond ``largest`` or the exceptions of the recipe; dense ones stay dense."""
+    shapes = _shapes(source)
+    most = {}
+    for expression, change in fitting_exceptions(pruning, list(shapes)).items():
+        own = change.sparsity if isinstance(change, MatrixSettings) else change
+        if own is not None:
+            most[expression] = own
+    patterns = {name: structures.get(name, pruning.structure) for name in shapes}
+    limits = matrix_limits(shapes, Limits(0.0, largest), most, patterns)
+    return {name: limits[name] if name in structures else Limits(0.0, 0.0) for name in shapes}
+
+
+def _shapes(source: Checkpoint) -> dict[str, tuple[int, int]]:
+    return {
+        name: (weight.shape[0], weight.shape[1]) for name, weight in weight_matrices(source).items()
+    }

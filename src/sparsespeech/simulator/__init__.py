@@ -1,0 +1,1 @@
+"""Cycle-exact simulation of accelerator programs; ``timing.md`` states the rules."""

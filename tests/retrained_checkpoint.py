@@ -1,0 +1,44 @@
+"""A checkpoint as fixed-point retraining leaves one: random weights, ranges, a recipe of tones."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
+from sparsespeech.quantization.settings import FixedPoint
+from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sparsespeech.training.float_recogniser import build_model
+from sparsespeech.training.recipe import parse_recipe
+from tests.random_checkpoints import random_checkpoint, random_frames
+from tests.tone_corpus import tiny_recipe
+
+
+def retrained_checkpoint(
+    run: Path, manifest: Path, fixed_point: dict[str, Any], loudness: float = 1.0
+) -> Checkpoint:
+    """Written into ``run``; the ranges are those of noise of ``loudness`` deviations."""
+    source = random_checkpoint(hidden=8, context=2, coefficients=26, labels=5)
+    retraining = FixedPointRetraining(build_model(source).train(), FixedPoint(**fixed_point))
+    frames = torch.from_numpy(loudness * random_frames(0, 60, 26)).float()[None]
+    with torch.no_grad():
+        retraining.forward(frames, torch.tensor([60]))
+    retraining.freeze()
+    optimizer = {"steps": 30, "learning_rate": 0.01, "bfloat16": False}
+    recipe = tiny_recipe(manifest, fixed_point=fixed_point, pruning=None, optimizer=optimizer)
+    state = {
+        "recipe": parse_recipe(recipe, "test").model_dump(mode="json"),
+        "progress": {"hours": 0.1},
+        "graph": source.graph.to_json(),
+        "features": source.features.to_json(),
+        "mean": source.mean.tolist(),
+        "deviation": source.deviation.tolist(),
+        "labels": list(source.labels),
+    }
+    tensors = {
+        f"{kind}.{name}": tensor.clone()
+        for kind in ("weights", "average")
+        for name, tensor in source.weights.items()
+    }
+    tensors |= {f"fixed_point.{name}": state for name, state in retraining.tensors().items()}
+    return load_checkpoint(save_checkpoint(run, 7, tensors, {}, state, keep=1))
