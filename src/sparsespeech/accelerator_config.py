@@ -70,7 +70,8 @@ class AcceleratorConfig:
     windows: int = 16  # Q
     multipliers_per_window: int = 4  # G
     window_columns: int = 64  # W
-    weight_words: int = 1024  # depth of the weight memory of a row lane and window
+    weight_words: int = 1024  # depth of the weight memory of a row lane and window: a word a row
+    overflow_words: int = 64  # behind them, for rows with more than their share (LUT memory)
     weight_bits: int = 8
     activation_bits: int = 8
     partial_sum_bits: int = 26
@@ -131,6 +132,11 @@ class AcceleratorConfig:
         return self.row_lanes * self.weight_words
 
     @property
+    def memory_words(self) -> int:
+        """Words that a row lane and window can store."""
+        return self.weight_words + self.overflow_words
+
+    @property
     def multipliers(self) -> int:
         """Multipliers of one core."""
         return self.row_lanes * self.windows * self.multipliers_per_window
@@ -157,8 +163,8 @@ class AcceleratorConfig:
 
     @property
     def split_bits(self) -> int:
-        """Bits of a word that tell its first row from its second: 0 .. G."""
-        return self.multipliers_per_window.bit_length()
+        """Bits of a word that tell its first row from its second: 0 .. G + 1."""
+        return (self.multipliers_per_window + 1).bit_length()
 
     @property
     def word_bits(self) -> int:
@@ -182,7 +188,7 @@ class AcceleratorConfig:
     def weight_memory_bits(self) -> int:
         """Bits of weight memory of the whole grid."""
         streams = self.cores * self.row_lanes * self.windows
-        return streams * self.weight_words * self.word_bits
+        return streams * self.memory_words * self.word_bits
 
     def load_cycles(self, columns: int) -> int:
         """Cycles to write ``columns`` activations to the stores of a core."""

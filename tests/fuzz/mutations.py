@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,14 +26,21 @@ class Mutation(NamedTuple):
     values: Any
 
 
-def mutations(values: Any) -> Iterator[Mutation]:
-    """Each key and entry replaced by every odd value, removed, renamed and doubled."""
-    for name, odd in ODD_VALUES.items():
-        yield Mutation("", name, odd)
+def mutations(values: Any, places: str = "") -> Iterator[Mutation]:
+    """Each key and entry replaced by every odd value, removed, renamed and doubled.
+
+    Only at places that the regular expression ``places`` matches from their start.
+    """
+    if not places:
+        yield from (Mutation("", name, odd) for name, odd in ODD_VALUES.items())
     for path in _paths(values):
         place = ".".join(map(str, path))
+        if not re.match(places, place):
+            continue
         for name, odd in ODD_VALUES.items():
-            yield Mutation(place, name, _changed(values, path, lambda at, key, v=odd: _set(at, key, v)))
+            yield Mutation(
+                place, name, _changed(values, path, lambda at, key, v=odd: _set(at, key, v))
+            )
         yield Mutation(place, "removed", _changed(values, path, lambda at, key: at.pop(key)))
         if isinstance(path[-1], str):
             yield Mutation(place, "renamed", _changed(values, path, _rename))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sparsespeech.benchmarks.accuracy_differences import MEANS
+from sparsespeech.benchmarks.accuracy_published import table_iii_loss
 from sparsespeech.benchmarks.markdown_table import markdown_table, megabytes, with_interval
 from sparsespeech.benchmarks.result import BenchResult, Row
 
@@ -62,70 +63,73 @@ def _median_table(rows: list[Row], result: BenchResult) -> str:
 
 
 def _difference_table(rows: list[Row]) -> str:
+    """Mean differences; the columns of t only where there are seeds to take it over."""
+    by_rate = {(row["compared"], row["rate"]): row for row in rows}
+    tested = any("t" in row for row in rows)
     cells = []
-    for word in (row for row in rows if row["rate"] == "wer"):
-        (character,) = (
-            row for row in rows if row["rate"] == "cer" and row["compared"] == word["compared"]
-        )
-        tested = "t" in word
-        cells.append(
-            [
-                word["compared"],
-                with_interval(word["mean"], word["low"], word["high"], _DIGITS, sign=True),
-                f"{word['t']:.2f} (p {word['p']:.2f})" if tested else "",
-                f"[{word['t_low']:+.2f}, {word['t_high']:+.2f}]" if tested else "",
-                with_interval(
-                    character["mean"], character["low"], character["high"], _DIGITS, sign=True
-                ),
-            ]
-        )
-    headings = (
-        "less dense float", "WER, points", "t over seeds", "its 95 % interval", "CER, points",
-    )  # fmt: skip
+    for compared in dict.fromkeys(row["compared"] for row in rows):
+        word = by_rate[compared, "wer"]
+        line = [compared, _mean(word)]
+        if tested:
+            line += _t_cells(word)
+        weights, arithmetic = compared.split()
+        line += [_mean(by_rate[compared, "cer"]), f"{table_iii_loss(weights, arithmetic):+.2f}"]
+        cells.append(line)
+    of_t = ["t over seeds", "its 95 % interval"] if tested else []
+    headings = ["less dense float", "WER, points", *of_t, "CER, points", "S2, WER"]
     return markdown_table(headings, cells)
 
 
+def _mean(row: Row) -> str:
+    return with_interval(row["mean"], row["low"], row["high"], _DIGITS, sign=True)
+
+
+def _t_cells(row: Row) -> list[str]:
+    if "t" not in row:  # all seeds differ by the same
+        return ["", ""]
+    return [f"{row['t']:.2f} (p {row['p']:.2f})", f"[{row['t_low']:+.2f}, {row['t_high']:+.2f}]"]
+
+
 def _single_runs(result: BenchResult) -> Iterator[str]:
-    tables = [name for name in _tables(result) if name.endswith(", single runs")]
-    for name in tables:
-        if name.startswith("published"):
-            continue
-        cells = []
-        for row in result.table(name):
-            loss = ""
-            if "difference" in row:
-                loss = with_interval(row["difference"], row["low"], row["high"], _DIGITS, sign=True)
-            cells.append(
-                [
-                    row["run"],
-                    row["arithmetic"],
-                    f"{row['sparsity']:.1%}",
-                    with_interval(row["wer"], row["wer_low"], row["wer_high"], _DIGITS),
-                    f"{row['cer']:.{_DIGITS}f}",
-                    loss,
-                    megabytes(row["bytes_stored"]) if "bytes_stored" in row else "",
-                ]
-            )
-        yield f"**{name}**, one seed:\n"
-        yield markdown_table(
-            ("run", "arithmetic", "sparsity", "WER %", "CER %", "less dense float", "stored"),
-            cells,
-            left=2,
-        )
     published = result.table("published, single runs")
-    if published:
-        yield "As published, other corpora and models:\n"
-        yield markdown_table(
-            ("run", "source", "weights", "arithmetic", "sparsity", "WER %"),
-            [
-                [
-                    row["run"], row["source"], row["weights"], row["arithmetic"],
-                    f"{row['sparsity']:.1%}", f"{row['wer']:.2f}",
-                ]
-                for row in published
-            ],
-            left=4,
-        )  # fmt: skip
+    headings = (
+        "run", "arithmetic", "sparsity", "WER %", "CER %", "less dense float", "stored",
+        "as published, WER %",
+    )  # fmt: skip
+    for name in dict.fromkeys(row["table"] for row in result.rows):
+        if name.endswith(", single runs") and not name.startswith("published"):
+            yield f"**{name}**, one seed:\n"
+            cells = [_single_cells(row, published) for row in result.table(name)]
+            yield markdown_table(headings, cells, left=2)
+    for label in dict.fromkeys(row["run"] for row in published):
+        dense = next(row for row in published if row["run"] == label and row["sparsity"] == 0.0)
+        yield f"{label} as published by {dense['source']}: dense {dense['wer']:.2f}.\n"
+
+
+def _single_cells(row: Row, published: list[Row]) -> list[str]:
+    loss = ""
+    if "difference" in row:
+        loss = with_interval(row["difference"], row["low"], row["high"], _DIGITS, sign=True)
+    return [
+        row["run"],
+        row["arithmetic"],
+        f"{row['sparsity']:.1%}",
+        with_interval(row["wer"], row["wer_low"], row["wer_high"], _DIGITS),
+        f"{row['cer']:.{_DIGITS}f}",
+        loss,
+        megabytes(row["bytes_stored"]) if "bytes_stored" in row else "",
+        _published_cell(row, published),
+    ]
+
+
+def _published_cell(row: Row, published: list[Row]) -> str:
+    """The source's figure for the same run and arithmetic, and what it lost to its dense one."""
+    of_run = [other for other in published if other["run"] == row["run"]]
+    for other in of_run:
+        if other["sparsity"] > 0.0 and other["arithmetic"] == row["arithmetic"]:
+            loss = other["wer"] - next(each["wer"] for each in of_run if each["sparsity"] == 0.0)
+            return f"{other['source']}: {other['wer']:.2f} ({loss:+.2f})"
+    return ""
 
 
 def _curve_table(rows: list[Row]) -> str:

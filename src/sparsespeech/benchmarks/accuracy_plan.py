@@ -106,7 +106,7 @@ def read_plan(path: Path) -> AccuracyPlan:
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise BenchmarkError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     try:
         return parse_plan(values)
@@ -207,7 +207,7 @@ def _list(values: Any, where: str) -> list[Any]:
 
 
 def _path(text: Any, where: str) -> Path:
-    if not isinstance(text, str) or not text:
+    if not isinstance(text, str) or not text or "\0" in text:
         raise BenchmarkError(f"{where}: expected a path, got {text!r}")
     expanded = os.path.expanduser(os.path.expandvars(text))
     if "$" in expanded:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sparsespeech.benchmarks.accuracy_differences import BY_SEED, COMPARED, MEANS
+from sparsespeech.benchmarks.accuracy_published import table_iii_loss
 from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
 
@@ -24,6 +25,7 @@ _LOOKS = {
 _FAMILIES = {"dense small": (ORANGE, "--", "s"), "sparse large": (BLUE, "-", "o")}
 _MEGABYTES = tuple(step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5))
 _BAR = 0.8 / len(_LOOKS)
+_MOST_GROUPS_OF_HALF = 2  # more groups of bars take the whole width
 _HEADROOM = 1.35  # for values and legend above the bars
 
 
@@ -38,6 +40,8 @@ def draw_accuracy(result: BenchResult, figure: Figure) -> None:
         parts.append(_draw_single)
     layouts = {1: [["0"]], 2: [["0", "1"]], 3: [["0", "1"], ["2", "2"]]}
     layout = layouts[len(parts)]
+    if len(_groups(result.table("medians"))) > _MOST_GROUPS_OF_HALF:
+        layout = [["0", "0"], ["1", "2" if len(parts) > 2 else "1"]]
     figure.set_size_inches(10, 4.5 * len(layout))
     axes = figure.subplot_mosaic(layout)
     for number, part in enumerate(parts):
@@ -47,10 +51,10 @@ def draw_accuracy(result: BenchResult, figure: Figure) -> None:
 def _draw_rows(result: BenchResult, axes: Axes) -> None:
     """Bars of the medians with a dot a seed."""
     medians = result.table("medians")
-    corpora = list(dict.fromkeys((row["corpus"], row["decoder"]) for row in medians))
+    groups = _groups(medians)
     highest = 0.0
     for place, ((weights, arithmetic), (colour, hatch, label)) in enumerate(_LOOKS.items()):
-        for number, (corpus, decoder) in enumerate(corpora):
+        for number, (corpus, decoder) in enumerate(groups):
             table = corpus if decoder == "greedy" else f"{corpus}, {decoder}"
             wanted = {"weights": weights, "arithmetic": arithmetic}
             (middle,) = _select(medians, corpus=corpus, decoder=decoder, **wanted)
@@ -63,12 +67,9 @@ def _draw_rows(result: BenchResult, axes: Axes) -> None:
                 axes.plot([x] * len(seeds), seeds, color="black", marker="o", markersize=3,
                           linestyle="none")  # fmt: skip
             axes.annotate(f"{middle['wer']:.2f}", (x, max(seeds)), ha="center", va="bottom",
-                          fontsize=8 if len(corpora) < 3 else 6.5, xytext=(0, 3),
-                          textcoords="offset points")  # fmt: skip
+                          fontsize=8, xytext=(0, 3), textcoords="offset points")  # fmt: skip
             highest = max(highest, *seeds)
-    axes.set_xticks(
-        range(len(corpora)), [_place(corpus, decoder, "\n") for corpus, decoder in corpora]
-    )
+    axes.set_xticks(range(len(groups)), [_name(*group) for group in groups])
     axes.grid(visible=False, axis="x")
     axes.set_axisbelow(True)
     axes.set_ylabel("word error rate (%)")
@@ -80,11 +81,10 @@ def _draw_rows(result: BenchResult, axes: Axes) -> None:
 
 
 def _draw_differences(result: BenchResult, axes: Axes) -> None:
-    """Mean differences from dense float with their bootstrap intervals, a dot a seed."""
+    """Mean differences from dense float with their bootstrap intervals, a line a seed."""
     means = [row for row in result.table(MEANS) if row["rate"] == "wer"]
-    corpora = list(dict.fromkeys((row["corpus"], row["decoder"]) for row in means))
     labels: list[str] = []
-    for corpus, decoder in corpora:
+    for corpus, decoder in _groups(means):
         for compared in (f"{weights} {arithmetic}" for weights, arithmetic in COMPARED):
             wanted = {"corpus": corpus, "decoder": decoder, "compared": compared}
             (mean,) = _select(means, **wanted)
@@ -98,15 +98,20 @@ def _draw_differences(result: BenchResult, axes: Axes) -> None:
                           linestyle="none")  # fmt: skip
             axes.errorbar(mean["mean"], place, xerr=_ends(mean, "mean"), color=colour, marker="o",
                           capsize=3)  # fmt: skip
-            axes.annotate(f"{mean['mean']:+.2f}", (mean["mean"], place), ha="center", fontsize=8,
-                          xytext=(0, 6), textcoords="offset points")  # fmt: skip
-            labels.append(f"{_place(corpus, decoder, ', ')}: {compared.replace(' ', ', ')}")
+            loss = table_iii_loss(weights, arithmetic)
+            axes.plot(loss, place, color="black", marker="x", linestyle="none", zorder=3)
+            right = max(mean["high"], loss, *seeds)
+            axes.annotate(f"{mean['mean']:+.2f}", (right, place), va="center", fontsize=8,
+                          xytext=(6, 0), textcoords="offset points")  # fmt: skip
+            labels.append(f"{_name(corpus, decoder)}: {compared}")
     axes.axvline(0.0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.7)
     axes.grid(visible=False, axis="y")
+    axes.margins(x=0.12)  # room for the last figure
     axes.set_xlabel("points of WER, mean with 95 % interval")
-    axes.set_title("Less dense float" + (", a line a seed" if means[0]["seeds"] > 1 else ""))
+    dots = ", a line a seed" if any(row["seeds"] > 1 for row in means) else ""
+    axes.set_title(f"Less dense float{dots}; ×: S2, Table III")
 
 
 def _draw_curve(result: BenchResult, axes: Axes) -> None:
@@ -120,18 +125,19 @@ def _draw_curve(result: BenchResult, axes: Axes) -> None:
         below, above = ([value for (value,) in side] for side in whiskers)
         axes.errorbar(sizes, rates, yerr=(below, above), color=colour, marker=marker, capsize=3,
                       linestyle=line, elinewidth=0.8, label=family)  # fmt: skip
-        side = -1 if family == "sparse large" else 1  # names below one curve, above the other
+        below_all = family == "sparse large"  # names at the outer ends of the whiskers
         for row, size in zip(found, sizes, strict=True):
-            axes.annotate(row["label"], (size, row["wer"]), xytext=(6, 9 * side), color=colour,
-                          va="center", textcoords="offset points", fontsize=8)  # fmt: skip
+            axes.annotate(row["label"], (size, row["wer_low" if below_all else "wer_high"]),
+                          xytext=(0, -3 if below_all else 3), va="top" if below_all else "bottom",
+                          ha="center", textcoords="offset points", fontsize=8)  # fmt: skip
     axes.set_xscale("log")
-    axes.margins(x=0.08)  # room for the last label
+    axes.margins(x=0.1, y=0.12)  # room for the outer names
     low, high = axes.get_xlim()
     ticks = [size for size in _MEGABYTES if low <= size <= high]
     axes.set_xticks(ticks, [f"{size:g}" for size in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="stored model (MB, log scale)", ylabel="word error rate (%)")
-    axes.set_title("Small and dense against large and sparse, int8, 95 % intervals")
+    axes.set(xlabel="stored model (MB, log scale)", ylabel="word error rate (%), 95 % interval")
+    axes.set_title("Small and dense, large and sparse; int8")
     axes.legend()
 
 
@@ -156,8 +162,13 @@ def _ends(row: Row, middle: str, prefix: str = "") -> list[list[float]]:
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 
-def _place(corpus: str, decoder: str, between: str) -> str:
-    return corpus if decoder == "greedy" else f"{corpus}{between}with LM"
+def _groups(rows: list[Row]) -> list[tuple[str, str]]:
+    """Corpora and decoders in their order."""
+    return list(dict.fromkeys((row["corpus"], row["decoder"]) for row in rows))
+
+
+def _name(corpus: str, decoder: str) -> str:
+    return corpus if decoder == "greedy" else f"{corpus}, LM"
 
 
 def _select(rows: list[Row], **wanted: str) -> list[Row]:

@@ -45,6 +45,12 @@ SINGLE_RUNS: dict[str, tuple[Row, ...]] = {
 }  # fmt: skip
 
 
+def table_iii_loss(weights: str, arithmetic: str) -> float:
+    """Points of WER that S2's row has more than its dense float."""
+    rates = {(row["weights"], row["arithmetic"]): float(row["test_wer"]) for row in TABLE_III}
+    return rates[weights, arithmetic] - rates["dense", "float"]
+
+
 def published_of(label: str) -> tuple[Row, ...]:
     """Rows of the source that a single run reproduces; none for other labels."""
     return tuple({"run": label, **row} for row in SINGLE_RUNS.get(label, ()))

@@ -209,4 +209,5 @@ def _footnote(result: BenchResult) -> str:
     facts = result.machine
     grey = result.table("published") and result.bench not in ("accuracy", "throughput")
     published = "; grey: as published, on other machines" if grey else ""
-    return f"{facts['processor']}, {result.config['threads']} threads{published}"
+    threads = result.config["threads"]
+    return f"{facts['processor']}, {threads} thread{'' if threads == 1 else 's'}{published}"

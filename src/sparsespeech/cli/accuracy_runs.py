@@ -20,10 +20,10 @@ from sparsespeech import __version__
 from sparsespeech.benchmarks.accuracy_request import FLOAT, INT8, Recognised, Request
 from sparsespeech.benchmarks.hypothesis_cache import HypothesisCache, file_digest
 from sparsespeech.cli.evaluation_batch import DecoderSettings, ExecutorSettings, recognise_all
-from sparsespeech.cli.quantize import calibration_count, checkpoint_precision
 from sparsespeech.corpora.manifest import Utterance, read_manifest
 from sparsespeech.errors import BenchmarkError
 from sparsespeech.evaluation.word_error_rate import count_errors
+from sparsespeech.quantization.recipe_defaults import calibration_count, checkpoint_precision
 
 if TYPE_CHECKING:
     from sparsespeech.training.checkpoint import Checkpoint

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from sparsespeech.cli.ladder_table import ladder_table, table_of_figures
+from sparsespeech.cli.ladder_table import ladder_table
+from sparsespeech.cli.option_types import AsJson
+from sparsespeech.cli.tables import figures_table, print_line, table_console
 from sparsespeech.errors import CheckpointError, ModelFileError
 from sparsespeech.model_file.lookup import SUFFIX, resolve_model
 from sparsespeech.model_file.model import IntegerModel
@@ -22,8 +24,6 @@ from sparsespeech.quantization.codebook import LARGEST_CODEBOOK, SMALLEST_CODEBO
 
 if TYPE_CHECKING:
     from sparsespeech.quantization.shared_matrix import SharedMatrix
-
-_FILE_WIDTH = 120  # characters, where the output is no terminal
 
 
 class Initial(StrEnum):
@@ -33,45 +33,60 @@ class Initial(StrEnum):
     linear = "linear"
 
 
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Model file or name of a bundled model; or a run folder or checkpoint of 'train'."
+    ),
+]
+OutputOption = Annotated[
+    Path,
+    typer.Option(
+        help="What to write: for a model file NAME.safetensors, for a checkpoint a new run folder."
+    ),
+]
+CodebookOption = Annotated[
+    int | None,
+    typer.Option(
+        min=SMALLEST_CODEBOOK,
+        max=LARGEST_CODEBOOK,
+        metavar="K",
+        help="Let the weights of a matrix share K values, as 16, 32 or 64; default: model files "
+        "keep theirs, checkpoints need it.",
+    ),
+]
+HuffmanOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--huffman/--no-huffman",
+        help="Huffman-code the model file; default: yes. Decoded when it is loaded.",
+        show_default=False,
+    ),
+]
+InitialisationOption = Annotated[
+    Initial, typer.Option(help="Start of the clustering: the best cuts, or evenly spaced values.")
+]
+RetrainStepsOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Steps to retrain the shared values of a checkpoint on its recipe's speech."
+    ),
+]
+LearningRateOption = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="With --retrain-steps: its rate; default: the recipe's peak."),
+]
+
+
 def run(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="Model file or bundled name; or a run folder or checkpoint of 'train'."
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option(help="Model file to write, NAME.safetensors; or a new run folder.")
-    ],
-    codebook: Annotated[
-        int | None,
-        typer.Option(
-            min=SMALLEST_CODEBOOK,
-            max=LARGEST_CODEBOOK,
-            help="Values that the weights of a matrix share, as 16, 32 or 64; default: all kept.",
-        ),
-    ] = None,
-    huffman: Annotated[
-        bool | None,
-        typer.Option(
-            "--huffman/--no-huffman",
-            help="Huffman-code the model file; default: yes. Decoded when it is loaded.",
-            show_default=False,
-        ),
-    ] = None,
-    initialisation: Annotated[
-        Initial, typer.Option(help="Start of the clustering: the best cuts, or evenly spaced.")
-    ] = Initial.optimal,
-    retrain_steps: Annotated[
-        int, typer.Option(min=0, help="Steps to retrain the shared values; checkpoints only.")
-    ] = 0,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Of the retraining; default: the recipe's peak."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as one JSON object.")
-    ] = False,
+    model: ModelArgument,
+    output: OutputOption,
+    codebook: CodebookOption = None,
+    huffman: HuffmanOption = None,
+    initialisation: InitialisationOption = Initial.optimal,
+    retrain_steps: RetrainStepsOption = 0,
+    learning_rate: LearningRateOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a smaller model: few shared weights in each matrix, Huffman codes, or both.
 
@@ -86,10 +101,9 @@ def run(
                 f"{source}: a checkpoint needs --codebook and is not Huffman-coded; 'sparsespeech "
                 "quantize' the result, then 'sparsespeech compress' the model file"
             )
-        figures, table = _compress_checkpoint(
+        figures, tables = _compress_checkpoint(
             source, output, codebook, initialisation, retrain_steps, learning_rate
         )
-        tables = [table]
     else:
         if retrain_steps or learning_rate is not None:
             raise ModelFileError(
@@ -101,9 +115,11 @@ def run(
     if as_json:
         typer.echo(json.dumps(figures))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
+    _show(figures, tables)
+
+
+def _show(figures: dict[str, Any], tables: list[Table]) -> None:
+    console = table_console()
     for table in tables:
         console.print(table)
     if figures.get("loss_first") is not None:
@@ -111,7 +127,7 @@ def run(
             f"loss {figures['loss_first']:.4f} over the first steps, {figures['loss_last']:.4f} "
             "over the last (nats a character)"
         )
-    console.print(f"written: {figures['output']}", markup=False, highlight=False, soft_wrap=True)
+    print_line(console, f"written: {figures['output']}")
 
 
 def _compress_model(
@@ -152,7 +168,8 @@ def _compress_checkpoint(
     initialisation: Initial,
     retrain_steps: int,
     learning_rate: float | None,
-) -> tuple[dict[str, Any], Table]:
+) -> tuple[dict[str, Any], list[Table]]:
+    from sparsespeech.pruning.retraining_recipe import names_speech
     from sparsespeech.quantization.codebook_checkpoint import (
         default_learning_rate,
         share_checkpoint,
@@ -164,7 +181,14 @@ def _compress_checkpoint(
         raise CheckpointError(f"{output}: the result of a checkpoint is a run folder, not a file")
     checkpoint = load_checkpoint(path)
     retraining = None
+    if learning_rate is not None and not retrain_steps:
+        raise typer.BadParameter("goes with --retrain-steps", param_hint="--learning-rate")
     if retrain_steps:
+        if not names_speech(checkpoint.facts["recipe"]):
+            raise CheckpointError(
+                f"{path}: its recipe names no speech to retrain on; import the network with "
+                "--train and --development, or leave out --retrain-steps"
+            )
         rate = default_learning_rate(checkpoint) if learning_rate is None else learning_rate
         retraining = Retraining(retrain_steps, rate)
     with Progress(console=Console(stderr=True)) as progress:
@@ -187,11 +211,11 @@ def _compress_checkpoint(
         "loss_last": last,
         "matrices": [asdict(matrix) for matrix in shared.matrices],
     }
-    return figures, _matrix_table(shared.matrices)
+    return figures, [_matrix_table(shared.matrices)]
 
 
 def _matrix_table(matrices: Sequence[SharedMatrix]) -> Table:
-    table = table_of_figures("matrix", "nonzeros", "values", "signal to change")
+    table = figures_table("matrix", "nonzeros", "values", "signal to change")
     for matrix in matrices:
         ratio = "-" if matrix.sqnr_db is None else f"{matrix.sqnr_db:.1f} dB"
         table.add_row(matrix.name, f"{matrix.nonzeros:,}", str(matrix.values), ratio)

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sparsespeech.cli.option_types import AsJson
 from sparsespeech.corpora.manifest import Utterance, write_manifest
 from sparsespeech.errors import ManifestError
 
@@ -35,7 +36,6 @@ Speakers = Annotated[
 ExcludedSpeakers = Annotated[
     list[str] | None, typer.Option("--exclude-speaker", help="Leave out this speaker; repeatable.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
 
 
 class ByteOrder(StrEnum):

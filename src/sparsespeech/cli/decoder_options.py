@@ -7,10 +7,19 @@ from typing import Annotated
 
 import typer
 
+from sparsespeech.decoding.beam_search import DEFAULT_BEAM_WIDTH
 from sparsespeech.recogniser import DecoderName
 
 _LARGEST_WEIGHT = 1e6  # of decoding/word_scoring.py
 
+DecoderOption = Annotated[
+    str | None,
+    typer.Option(metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."),
+]
+BeamOption = Annotated[
+    int | None, typer.Option(min=1, help=f"Beam width; default {DEFAULT_BEAM_WIDTH}.")
+]
+LanguageModelOption = Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")]
 AlphaOption = Annotated[
     float | None,
     typer.Option(metavar="WEIGHT", help="Weight of the language model; default 0.75."),

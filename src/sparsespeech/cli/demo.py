@@ -15,6 +15,7 @@ from rich.table import Table
 from sparsespeech.backend import Threads, default_backend
 from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
+from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cli.stage_table import add_up, stage_table
 from sparsespeech.cli.transcription_formats import timing_records
 from sparsespeech.corpora.manifest import Utterance, read_manifest
@@ -30,7 +31,7 @@ def run(
     ] = None,
     backend: BackendOption = None,
     threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Transcribe the bundled recordings and compare with what was said.
 

@@ -22,6 +22,7 @@ from sparsespeech.audio.reading import read_audio
 from sparsespeech.audio.silence import holds_no_speech, slice_levels_dbfs
 from sparsespeech.backend import backend_names, default_backend, is_built, load_backend
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure
+from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cpu_engine.native import (
     INSTRUCTION_SET_VARIABLE,
     available_instruction_sets,
@@ -53,7 +54,7 @@ def run(
         Path | None, typer.Option(help="Language model that is to fit --model (ARPA).")
     ] = None,
     audio: Annotated[Path | None, typer.Option(help="Recording to examine.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show versions, processor, threads, backends, extras and models; check what is named.
 

@@ -16,7 +16,10 @@ from sparsespeech import atomic_file
 from sparsespeech.backend import default_backend
 from sparsespeech.cli.decoder_options import (
     AlphaOption,
+    BeamOption,
     BetaOption,
+    DecoderOption,
+    LanguageModelOption,
     check_language_model_weights,
     decoder_name,
 )
@@ -26,7 +29,13 @@ from sparsespeech.cli.evaluation_batch import (
     Recognition,
     recognise_all,
 )
-from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
+from sparsespeech.cli.executor_options import (
+    BackendOption,
+    JobsOption,
+    ThreadsOption,
+    threads_of_process,
+)
+from sparsespeech.cli.option_types import AsJson, SplitOption
 from sparsespeech.corpora.manifest import Utterance, read_manifest
 from sparsespeech.decoding.beam_search import DEFAULT_ALPHA, DEFAULT_BEAM_WIDTH, DEFAULT_BETA
 from sparsespeech.evaluation.comparison import Comparison, ModelErrors
@@ -42,20 +51,11 @@ def run(
         ),
     ],
     manifest: Annotated[Path, typer.Argument(help="Recordings and their texts, JSON lines.")],
-    split: Annotated[
-        str | None, typer.Option(help="Only utterances of this split of the manifest.")
-    ] = None,
+    split: SplitOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N utterances.")] = None,
-    decoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."
-        ),
-    ] = None,
-    beam: Annotated[
-        int | None, typer.Option(min=1, help=f"Beam width; default {DEFAULT_BEAM_WIDTH}.")
-    ] = None,
-    lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
+    decoder: DecoderOption = None,
+    beam: BeamOption = None,
+    lm: LanguageModelOption = None,
     alpha: AlphaOption = None,
     beta: BetaOption = None,
     backend: BackendOption = None,
@@ -65,11 +65,11 @@ def run(
         typer.Option("--by-speaker", help="Draw speakers, not utterances, for the intervals."),
     ] = False,
     worst: Annotated[int, typer.Option(min=0, help="Worst utterances to show.")] = 10,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    jobs: JobsOption = 1,
     output: Annotated[
         Path | None, typer.Option(help="Write all hypotheses to this file, JSON lines.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Figures as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Word and character error rates with bootstrap 95 % intervals.
 

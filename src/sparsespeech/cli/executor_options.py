@@ -26,6 +26,7 @@ ThreadsOption = Annotated[
         "used, one for a small model.",
     ),
 ]
+JobsOption = Annotated[int, typer.Option(min=1, help="Processes that work side by side.")]
 
 
 def threads_of_process(threads: int | None, jobs: int = 1) -> Threads:

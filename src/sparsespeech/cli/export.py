@@ -9,15 +9,14 @@ from typing import Annotated
 
 import typer
 
+from sparsespeech.cli.option_types import AsJson, CheckpointArgument
 from sparsespeech.errors import CheckpointError
 
 _MEBIBYTE = 2**20
 
 
 def run(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="Run folder of 'sparsespeech train', or one of its checkpoints.")
-    ],
+    checkpoint: CheckpointArgument,
     output: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
     packed: Annotated[
         bool, typer.Option("--packed", help="Store nonzeros only, in shards below a size limit.")
@@ -34,9 +33,7 @@ def run(
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Round the matrices to half the bytes.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a checkpoint that evaluate, quantize and train read, without the optimizer's state.
 

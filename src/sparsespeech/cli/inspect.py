@@ -7,8 +7,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from sparsespeech.cli.inspection_report import (
@@ -21,6 +19,8 @@ from sparsespeech.cli.inspection_report import (
     write_report,
 )
 from sparsespeech.cli.ladder_table import ladder_table, matrix_ladder_table
+from sparsespeech.cli.option_types import AsJson
+from sparsespeech.cli.tables import figures_table, table_console
 from sparsespeech.model_file.ladder import byte_ladder
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.reader import read_model
@@ -33,14 +33,10 @@ from sparsespeech.model_file.statistics import (
 )
 from sparsespeech.report.model_report import ReportSources
 
-_FILE_WIDTH = 120  # characters, where the output is no terminal
-
 
 def run(
     model: Annotated[str, typer.Argument(help="Model file, model folder or bundled model name.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as one JSON object.")
-    ] = False,
+    as_json: AsJson = False,
     html: HtmlOption = None,
     run_folder: RunOption = None,
     dense: DenseOption = None,
@@ -65,21 +61,18 @@ def run(
     if as_json:
         typer.echo(json.dumps({**_figures(statistics), "ladder": ladder.to_json()}))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
+    console = table_console()
     console.print(
         f"{path.name}: {contents.activation_bits}-bit activations, "
         f"{len(contents.labels)} symbols and the blank",
         markup=False,
-        highlight=False,
     )
     console.print(_layer_table(statistics))
-    console.print(f"Nonzeros of a row within a bank of {BANK_COLUMNS} columns:", highlight=False)
+    console.print(f"Nonzeros of a row within a bank of {BANK_COLUMNS} columns:")
     console.print(_matrix_table(statistics))
-    console.print("The same model in each stored form (* this file):", highlight=False)
+    console.print("The same model in each stored form (* this file):")
     console.print(ladder_table(ladder))
-    console.print("Bits a nonzero of each matrix alone:", highlight=False)
+    console.print("Bits a nonzero of each matrix alone:")
     console.print(matrix_ladder_table(ladder))
 
 
@@ -107,7 +100,9 @@ def _totals(counted: ModelStatistics | LayerStatistics) -> dict[str, Any]:
 
 
 def _layer_table(statistics: ModelStatistics) -> Table:
-    table = _table("layer", "kind", "parameters", "nonzeros", "sparsity", "dense float32", "stored")
+    headings = ("parameters", "nonzeros", "sparsity", "dense float32", "stored")
+    table = figures_table("layer", "kind", *headings)
+    table.columns[1].justify = "left"
     for layer in statistics.layers:
         table.add_row(layer.name, layer.kind, *_cells(layer))
     table.add_section()
@@ -126,7 +121,7 @@ def _cells(counted: ModelStatistics | LayerStatistics) -> tuple[str, ...]:
 
 
 def _matrix_table(statistics: ModelStatistics) -> Table:
-    table = _table(
+    table = figures_table(
         "matrix", "shape", "nonzeros", "sparsity", "scale", "mean", "max", f">{BANK_ROW_LIMIT}"
     )
     for matrix in (matrix for layer in statistics.layers for matrix in layer.matrices):
@@ -148,12 +143,3 @@ def _scales(ends: tuple[float, float] | None) -> str:
         return "-"
     low, high = (f"{end:.2g}" for end in ends)
     return low if low == high else f"{low}..{high}"
-
-
-def _table(name: str, *headings: str) -> Table:
-    """A table whose names fold in narrow terminals and whose figures never do."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(name, overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "kind" else "right", no_wrap=True)
-    return table

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.table import Table
 
+from sparsespeech.cli.tables import figures_table
 from sparsespeech.model_file.ladder import Ladder
 
 _SHOWN = {
@@ -20,7 +20,7 @@ _SHOWN = {
 
 def ladder_table(ladder: Ladder) -> Table:
     """The rungs of the whole model; an asterisk marks the one that the file is."""
-    table = table_of_figures("stored as", "bytes", "smaller by", "bits a nonzero")
+    table = figures_table("stored as", "bytes", "smaller by", "bits a nonzero")
     for rung in ladder.rungs:
         mark = " *" if rung.name == ladder.stored_as else ""
         table.add_row(
@@ -35,17 +35,8 @@ def ladder_table(ladder: Ladder) -> Table:
 def matrix_ladder_table(ladder: Ladder) -> Table:
     """Bits a nonzero of each matrix on each sparse rung, without biases and headers."""
     names = [_SHOWN[rung.name] for rung in ladder.rungs[1:]]
-    table = table_of_figures("matrix", "values", *names)
+    table = figures_table("matrix", "values", *names)
     for matrix in ladder.matrices:
         bits = [f"{rung.bits_per_nonzero:.2f}" for rung in matrix.rungs[1:]]
         table.add_row(matrix.name, str(matrix.values), *bits)
-    return table
-
-
-def table_of_figures(name: str, *headings: str) -> Table:
-    """A table whose first column folds in narrow terminals and whose figures never do."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(name, overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
     return table

@@ -28,8 +28,8 @@ from sparsespeech.cli.prune_options import (
     Scope,
     ScopeOption,
     SparsityOption,
-    StepSparsityOption,
     StepsOption,
+    StepSparsityOption,
     WerLossOption,
     check_courses,
     check_no_training,
@@ -179,9 +179,7 @@ def _recipe(
     return parse_recipe(values, f"recipe made from {folder}")
 
 
-def _prune_now(
-    checkpoint: Path, section: dict[str, Any], output: Path, changes: list[str]
-) -> None:
+def _prune_now(checkpoint: Path, section: dict[str, Any], output: Path, changes: list[str]) -> None:
     """Prune without training."""
     from sparsespeech.pruning.one_shot import prune_checkpoint
     from sparsespeech.pruning.settings import Pruning

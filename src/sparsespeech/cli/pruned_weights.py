@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
-_FILE_WIDTH = 120  # characters, where the output is no terminal
+from sparsespeech.cli.tables import figures_table, print_line, table_console
 
 
 def report_pruned(run: Path, *, as_json: bool) -> None:
@@ -20,9 +18,7 @@ def report_pruned(run: Path, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(figures))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
+    console = table_console()
     console.print(_table(figures["matrices"]))
     heard = figures["development_wer"]
     lines = [
@@ -31,13 +27,13 @@ def report_pruned(run: Path, *, as_json: bool) -> None:
         f"checkpoint: {figures['checkpoint']}",
     ]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(console, line)
 
 
 def _figures(run: Path) -> dict[str, Any]:
     """Nonzeros by matrix and together, and the last word error rate in the log, in per cent."""
     from sparsespeech.training.checkpoint import load_checkpoint
-    from sparsespeech.training.run_log import read_log
+    from sparsespeech.training.log_file import read_log
     from sparsespeech.training.weight_matrices import weight_matrices
 
     pruned = load_checkpoint(run)
@@ -71,10 +67,7 @@ def _figures(run: Path) -> dict[str, Any]:
 
 
 def _table(matrices: list[dict[str, Any]]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("matrix", overflow="fold")
-    for heading in ("shape", "nonzeros", "sparsity"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = figures_table("matrix", "shape", "nonzeros", "sparsity")
     for row in matrices:
         shape = f"{row['rows']}×{row['columns']}"
         table.add_row(row["matrix"], shape, f"{row['nonzeros']:,}", f"{row['sparsity']:.2%}")

@@ -12,12 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from sparsespeech.cli.quantize import (
-    calibration_count,
-    decibel_text,
-    figures_table,
-    table_console,
-)
+from sparsespeech.cli.quantization_report import decibel_text
+from sparsespeech.cli.tables import figures_table, table_console
 from sparsespeech.evaluation.bootstrap import paired_difference
 
 if TYPE_CHECKING:
@@ -43,6 +39,7 @@ def compare_checkpoints(
     """
     from sparsespeech.corpora.manifest import read_manifest
     from sparsespeech.quantization.choices import compare_choices
+    from sparsespeech.quantization.recipe_defaults import calibration_count
     from sparsespeech.training.checkpoint import load_checkpoint
 
     sources = [load_checkpoint(path) for path in checkpoints]
@@ -76,7 +73,6 @@ def compare_checkpoints(
         f"first line; {differing} logits differ between fake-quantize and the reference on the "
         "first utterances",
         markup=False,
-        highlight=False,
     )
 
 

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from sparsespeech.cli.tables import figures_table, print_line, table_console
 from sparsespeech.errors import CheckpointError, RecipeError
 
 if TYPE_CHECKING:
@@ -41,10 +39,8 @@ def run_rounds(
     if as_json:
         typer.echo(json.dumps({**asdict(loop), "checkpoint": result}))
         return
-    console = Console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("round", "target", "sparsity", "development WER", "kept"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    console = table_console()
+    table = figures_table("round", "target", "sparsity", "development WER", "kept")
     table.add_row("before", "", "", f"{loop.wer_before:.2f} %", "")
     for done in loop.rounds:
         kept = "yes" if done.kept else "no"
@@ -57,4 +53,4 @@ def run_rounds(
         )
     console.print(table)
     for line in (f"ended: {loop.ended}", f"checkpoint: {result}"):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_line(console, line)

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.cli.decoder_options import (
     AlphaOption,
+    BeamOption,
     BetaOption,
+    DecoderOption,
+    LanguageModelOption,
     check_language_model_weights,
     decoder_name,
 )
@@ -57,14 +60,9 @@ def run(
             help="A pause this long ends a line; 0: all sound is one line.",
         ),
     ] = 1.0,
-    decoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."
-        ),
-    ] = None,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 64.")] = None,
-    lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
+    decoder: DecoderOption = None,
+    beam: BeamOption = None,
+    lm: LanguageModelOption = None,
     alpha: AlphaOption = None,
     beta: BetaOption = None,
     as_json: Annotated[

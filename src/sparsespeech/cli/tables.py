@@ -11,8 +11,8 @@ FILE_WIDTH = 120  # characters, where the output is no terminal
 
 def table_console(file_width: int = FILE_WIDTH) -> Console:
     """Standard output, wide enough for a table where it is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=file_width)
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=file_width, highlight=False)
 
 
 def figures_table(name: str, *headings: str) -> Table:
@@ -26,4 +26,4 @@ def figures_table(name: str, *headings: str) -> Table:
 
 def print_line(console: Console, line: str) -> None:
     """Print ``line`` as it is, unbroken: it may hold a path."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(line, markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sparsespeech.cli.option_types import SetKeyOption, TorchThreadsOption
 from sparsespeech.cli.repeat_rounds import run_rounds
 
 
@@ -20,17 +21,12 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run folder.")
     ] = False,
-    set_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change one key, e.g. optimizer.steps=500."
-        ),
-    ] = None,
+    set_key: SetKeyOption = None,
     stop_after: Annotated[
         int | None,
         typer.Option(min=1, help="End this session after that many steps of the whole run."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of torch.")] = None,
+    threads: TorchThreadsOption = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write TensorBoard logs into the run folder.")
     ] = False,
@@ -40,9 +36,9 @@ def run(
     A recipe with the section repeat_until scans, prunes and trains in rounds (S4's loop).
     """
     from sparsespeech.report.training_curve import draw_training_curve
+    from sparsespeech.training.log_file import read_log
     from sparsespeech.training.loop import train
     from sparsespeech.training.recipe import load_recipe
-    from sparsespeech.training.run_log import read_log
 
     checked = load_recipe(recipe, set_key)
     folder = output or Path("runs") / checked.name

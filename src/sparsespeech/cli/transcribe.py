@@ -16,16 +16,33 @@ from sparsespeech.backend import default_backend
 from sparsespeech.cli.batch import BatchSettings, Outcome, transcribe_batch
 from sparsespeech.cli.decoder_options import (
     AlphaOption,
+    BeamOption,
     BetaOption,
+    DecoderOption,
+    LanguageModelOption,
     check_language_model_weights,
     decoder_name,
 )
 from sparsespeech.cli.default_model import default_model
-from sparsespeech.cli.executor_options import BackendOption, ThreadsOption, threads_of_process
+from sparsespeech.cli.executor_options import (
+    BackendOption,
+    JobsOption,
+    ThreadsOption,
+    threads_of_process,
+)
 from sparsespeech.cli.failure import FAILURE_STATUS, print_failure, print_warning
 from sparsespeech.cli.transcription_formats import Format
 from sparsespeech.cli.transcription_output import TranscriptionOutput
 from sparsespeech.recogniser import Transcription
+
+MaxDurationOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="SECONDS",
+        help="Refuse longer recordings; default 600 for bidirectional models, else no limit.",
+    ),
+]
 
 
 def run(
@@ -36,14 +53,9 @@ def run(
         str | None,
         typer.Option(help="Model file, or name of a bundled model; default english-small."),
     ] = None,
-    decoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="greedy|beam", help="Default greedy; beam if --beam or --lm is given."
-        ),
-    ] = None,
-    beam: Annotated[int | None, typer.Option(min=1, help="Beam width; default 64.")] = None,
-    lm: Annotated[Path | None, typer.Option(help="Language model, ARPA or ARPA.gz.")] = None,
+    decoder: DecoderOption = None,
+    beam: BeamOption = None,
+    lm: LanguageModelOption = None,
     alpha: AlphaOption = None,
     beta: BetaOption = None,
     format_: Annotated[Format, typer.Option("--format", help="Form of the output.")] = Format.TEXT,
@@ -58,21 +70,14 @@ def run(
         bool,
         typer.Option("--timing", help="Seconds of each stage: in JSON, else a table on stderr."),
     ] = False,
-    max_duration: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            metavar="SECONDS",
-            help="Refuse longer recordings; default 600 for bidirectional models, else no limit.",
-        ),
-    ] = None,
+    max_duration: MaxDurationOption = None,
     allow_truncated: Annotated[
         bool,
         typer.Option("--allow-truncated", help="Transcribe what is there of truncated files."),
     ] = False,
     backend: BackendOption = None,
     threads: ThreadsOption = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that work side by side.")] = 1,
+    jobs: JobsOption = 1,
 ) -> None:
     """Transcribe recordings of any common format, sample rate and channel count.
 
@@ -94,9 +99,14 @@ def run(
     )
     recordings = find_recordings(paths)
     sink = TranscriptionOutput(format_, output, recordings, timing=timing)
-    failures = 0
     outcomes = transcribe_batch(recordings, settings, jobs)
-    for outcome in _with_progress(outcomes, len(recordings)):
+    _write(_with_progress(outcomes, len(recordings)), sink)
+
+
+def _write(outcomes: Iterator[Outcome], sink: TranscriptionOutput) -> None:
+    """Pass on what was heard and report what was not; raises Exit if there is any of that."""
+    failures = 0
+    for outcome in outcomes:
         if outcome.transcription is None:
             print_failure(outcome.failure)
             failures += 1

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sparsespeech.cli.option_types import AsJson
+from sparsespeech.cli.tables import figures_table, table_console
 from sparsespeech.cpu_engine.layers import count_nonzeros, describe_layers
 from sparsespeech.cpu_engine.native import choose_instruction_set
 from sparsespeech.cpu_engine.packed_cache import (
@@ -28,8 +29,6 @@ from sparsespeech.errors import PackedCacheError
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.model_file.reader import read_model
-
-_FILE_WIDTH = 120  # characters, where the output is no terminal
 
 
 def run(
@@ -59,7 +58,7 @@ def run(
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove the result for MODEL, or all without MODEL.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Search for the fastest packed order and kernels of a model, and keep them in a cache.
 
@@ -138,8 +137,7 @@ def _show(model: str, key: CacheKey, tuning: Tuning, fresh: bool, as_json: bool)
         }
         print(json.dumps(report, indent=2))
         return
-    width = None if Console().is_terminal else _FILE_WIDTH
-    console = Console(width=width, highlight=False)
+    console = table_console()
     facts = tuning.facts
     console.print(
         f"{model}: {_kind(key)}, {facts['turns']} turns of the search in "
@@ -157,14 +155,15 @@ def _kind(key: CacheKey) -> str:
 
 
 def _matrix_table(slots: dict[str, list[float]]) -> Table:
-    table = _table("swept matrix", "stored / nonzero untuned", "tuned")
+    table = figures_table("swept matrix", "stored / nonzero untuned", "tuned")
     for name, (before, after) in slots.items():
         table.add_row(name, f"{before:.3f}", f"{after:.3f}")
     return table
 
 
 def _layer_table(milliseconds: dict[str, list[float]], tuning: Tuning) -> Table:
-    table = _table("layer", "ms for 1 s of audio untuned", "tuned", "kernels")
+    table = figures_table("layer", "ms for 1 s of audio untuned", "tuned", "kernels")
+    table.columns[-1].justify, table.columns[-1].no_wrap = "left", False  # words, no figures
     for name, (before, after) in milliseconds.items():
         table.add_row(name, f"{before:.3f}", f"{after:.3f}", _kernels(tuning.layers.get(name, {})))
     total = [sum(column) for column in zip(*milliseconds.values(), strict=True)]
@@ -182,11 +181,3 @@ def _kernels(choice: dict[str, Any]) -> str:
         if name in choice:
             words.append(f"{use} {'sparse' if choice[name] else 'dense'}")
     return "; ".join(words) or "as by default"
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, heading in enumerate(headings):
-        text = place == 0 or heading == "kernels"
-        table.add_column(heading, justify="left" if text else "right", no_wrap=not text)
-    return table

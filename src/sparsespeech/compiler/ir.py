@@ -6,7 +6,7 @@ Axes: N row groups (steps), R row lanes. Each pass returns a new plan with more 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ class ChainPlan:
     direction: Literal["", "forward", "backward"]
     role: Role
     row_group: int
-    matrix: str  # see weights.matrix_of
+    matrix: str  # see matrices.matrix_of
     rows: NDArray[np.int32]  # [N, R], -1 for a lane without a row
     slices: tuple[tuple[int, int], ...]  # columns of each task, in the order of partial sums
     first_output: int
@@ -59,3 +59,47 @@ class Plan:
     word_start: tuple[tuple[NDArray[np.int32], ...], ...] = ()  # a chain, a task: [R, Q]
     word_count: tuple[tuple[NDArray[np.int32], ...], ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # figures for the report
+
+    def to_json(self) -> dict[str, Any]:
+        """What a person wants to see of the plan: everything but weights and words."""
+        return {
+            "target": self.config.name,
+            "mapping": self.mapping,
+            "accelerated": list(self.accelerated),
+            "host_layers": [
+                layer.name
+                for layer in self.model.graph.layers
+                if self.accelerated and layer.name not in self.accelerated
+            ],
+            "row_groups": self.row_groups,
+            "chains": [_chain_json(chain) for chain in self.chains],
+            "places": [list(place) for place in self.places],
+            "streams": [asdict(stream) for stream in self.streams],
+            "output_streams": list(self.output_streams),
+            "sequences": [asdict(sequence) for sequence in self.sequences],
+            "words": [
+                {"core": core, "stored": int(np.count_nonzero(words)), "depth": words.shape[-1]}
+                for core, words in enumerate(self.words)
+            ],
+            "word_count": [
+                [{"fewest": int(count.min()), "most": int(count.max())} for count in chain]
+                for chain in self.word_count
+            ],
+            "facts": self.facts,
+        }
+
+
+def _chain_json(chain: ChainPlan) -> dict[str, Any]:
+    present = chain.rows[chain.rows >= 0]
+    return {
+        "name": chain.name,
+        "matrix": chain.matrix,
+        "role": chain.role,
+        "direction": chain.direction,
+        "row_groups": chain.row_groups,
+        "rows": int(present.size),
+        "first_output": chain.first_output,
+        "outputs": chain.outputs,
+        "slices": [list(columns) for columns in chain.slices],
+        "cores": list(chain.cores),
+    }

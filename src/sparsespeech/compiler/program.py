@@ -11,13 +11,16 @@ the routers, fixed when the program is compiled.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.model_file.model import IntegerModel
+
+if TYPE_CHECKING:  # it reads programs
+    from sparsespeech.compiler.metrics import ProgramMetrics
 
 HOST = -1
 
@@ -156,3 +159,9 @@ class Program:
     accelerated: tuple[str, ...]  # layers on the accelerator; the others run on the host
     model: IntegerModel  # the whole model: features, labels, tables and the host's layers
     facts: dict[str, Any]  # figures that passes leave for the report
+
+    def metrics(self) -> ProgramMetrics:
+        """Cores, efficiency, throughput, memory and link loads; see ``compiler/metrics.py``."""
+        from sparsespeech.compiler.metrics import program_metrics
+
+        return program_metrics(self)

@@ -129,7 +129,7 @@ def read_description(path: Path | None, changes: dict[str, Any]) -> Description:
     if path is not None:
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             raise ExchangeError(f"{path}: cannot read as YAML: {error}") from None
         if not isinstance(values, dict):
             raise ExchangeError(

@@ -1,12 +1,24 @@
-"""How far a suggestion may prune each matrix: what the user allows, and what its pattern can hold."""
+"""How far a suggestion may prune each matrix: what is allowed, and what its pattern can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sparsespeech.graph import Graph, Output
 from sparsespeech.pruning.allocation import Limits, resolve_limits
 from sparsespeech.pruning.structure_settings import Structure
 from sparsespeech.pruning.structures import most_sparsity
+
+FIRST_LAYER, FIRST_LAYER_LARGEST = r"^layer1\.", 0.85
+
+
+def default_largest(graph: Graph) -> dict[str, float]:
+    """Largest sparsities by regular expression: less for the first layer, 0 for the output layer.
+
+    The first layer bears less than the others; the output layer is small and decides.
+    """
+    outputs = [layer.name for layer in graph.layers if isinstance(layer, Output)]
+    return {FIRST_LAYER: FIRST_LAYER_LARGEST, **{rf"^{name}\.": 0.0 for name in outputs}}
 
 
 def matrix_limits(

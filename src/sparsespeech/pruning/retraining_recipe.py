@@ -14,6 +14,7 @@ from typing import Any
 
 from sparsespeech.errors import RecipeError
 from sparsespeech.pruning.settings import DEFAULT_EXCEPTIONS
+from sparsespeech.training.recipe import parse_recipe
 
 RATE_SHARE = 2 / 3  # of the peak of the checkpoint's own training
 _INITIAL_SPARSITY = 0.5  # of the first mask update of a ramp
@@ -82,6 +83,7 @@ def retraining_recipe(
             f"{checkpoint}: its recipe names no speech to train on; import the network with "
             f"--train and --development, or prune it with --one-shot --steps 0"
         )
+    recipe = parse_recipe(recipe, str(checkpoint)).model_dump(mode="json")
     values = copy.deepcopy(recipe)
     steps, rate = retraining.steps, retraining.learning_rate
     if steps is None:

@@ -9,17 +9,15 @@ from rich.progress import Progress
 
 from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.errors import RecipeError
-from sparsespeech.pruning.allocation import Limits, allocate
+from sparsespeech.pruning.allocation import Limits
 from sparsespeech.pruning.matrix_limits import matrix_limits
-from sparsespeech.pruning.scan_sample import choose_sample
-from sparsespeech.pruning.sensitivity import scan_checkpoint
-from sparsespeech.pruning.sensitivity_file import write_scan
+from sparsespeech.pruning.scan_suggestion import ScanSettings, suggest_sparsities
 from sparsespeech.pruning.settings import MatrixSettings, Pruning
 from sparsespeech.pruning.structure_settings import Structure, structure_text
 from sparsespeech.pruning.targets import fitting_exceptions, resolve_targets
 from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.recipe import Recipe, expand_path
-from sparsespeech.training.weight_matrices import weight_matrices
+from sparsespeech.training.weight_matrices import matrix_shapes
 
 _SCAN_SEED = 0
 
@@ -39,21 +37,15 @@ def suggest(
     structures = matrix_structures(source, pruning)
     development = recipe.data.development
     utterances = read_manifest(expand_path(development.manifest), split=development.split)
-    sample = choose_sample(
-        source, utterances, count=settings.utterances, seed=_SCAN_SEED, progress=progress
-    )
-    scan = scan_checkpoint(
-        source,
-        sample,
+    scan = ScanSettings(
+        settings.utterances,
+        _SCAN_SEED,
         settings.sparsities,
-        file,
-        progress,
         structure_text(pruning.structure),
         {name: structure_text(structure) for name, structure in structures.items()},
     )
     limits = _limits(source, pruning, settings.sparsities[-1], structures)
-    scan.suggested = allocate(scan.curves(), scan.loss_dense, target, limits)
-    write_scan(file, scan)
+    suggest_sparsities(source, utterances, scan, target, limits, file, progress)
 
 
 def matrix_structures(source: Checkpoint, pruning: Pruning) -> dict[str, Structure]:
@@ -61,9 +53,8 @@ def matrix_structures(source: Checkpoint, pruning: Pruning) -> dict[str, Structu
 
     Raises RecipeError where ``pruning`` does not fit the network.
     """
-    return {
-        name: target.structure for name, target in resolve_targets(pruning, _shapes(source)).items()
-    }
+    targets = resolve_targets(pruning, matrix_shapes(source))
+    return {name: target.structure for name, target in targets.items()}
 
 
 def exceptions_beside_suggestion(pruning: Pruning) -> dict[str, Any]:
@@ -80,7 +71,7 @@ def _limits(
     source: Checkpoint, pruning: Pruning, largest: float, structures: dict[str, Structure]
 ) -> dict[str, Limits]:
     """No matrix beyond ``largest`` or the exceptions of the recipe; dense ones stay dense."""
-    shapes = _shapes(source)
+    shapes = matrix_shapes(source)
     most = {}
     for expression, change in fitting_exceptions(pruning, list(shapes)).items():
         own = change.sparsity if isinstance(change, MatrixSettings) else change
@@ -89,9 +80,3 @@ def _limits(
     patterns = {name: structures.get(name, pruning.structure) for name in shapes}
     limits = matrix_limits(shapes, Limits(0.0, largest), most, patterns)
     return {name: limits[name] if name in structures else Limits(0.0, 0.0) for name in shapes}
-
-
-def _shapes(source: Checkpoint) -> dict[str, tuple[int, int]]:
-    return {
-        name: (weight.shape[0], weight.shape[1]) for name, weight in weight_matrices(source).items()
-    }

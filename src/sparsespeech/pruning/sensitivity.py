@@ -114,11 +114,11 @@ def _begin(
                 f"{path}: holds the scan of another {what} ({was[:12]}, now {now[:12]}); "
                 f"choose another --output or remove the file"
             )
-    for was, now in zip(found.matrices, empty.matrices, strict=False):
-        if (was.name, was.structure) != (now.name, now.structure):
+    for there, here in zip(found.matrices, empty.matrices, strict=False):
+        if (there.name, there.structure) != (here.name, here.structure):
             raise SensitivityError(
-                f"{path}: holds the scan of {was.name} as {was.structure or structure}, not of "
-                f"{now.name} as {now.structure or structure}; remove the file"
+                f"{path}: holds the scan of {there.name} as {there.structure or structure}, not of "
+                f"{here.name} as {here.structure or structure}; remove the file"
             )
     if len(found.matrices) != len(empty.matrices):
         raise SensitivityError(

@@ -167,7 +167,7 @@ class _SuggestedContent(_Content):
     target: _Sparsity
     total: _Sparsity
     loss_increase: _Loss
-    matrices: dict[str, _Sparsity]
+    matrices: Annotated[dict[str, _Sparsity], Field(min_length=1)]
 
     def allocation(self) -> Allocation:
         return Allocation(self.target, self.total, self.loss_increase, self.matrices)

@@ -98,7 +98,8 @@ class Pruning(RecipeSection):
     pruning to the names that one of its expressions matches. ``from_sensitivity`` is a
     ``sensitivity.json`` whose suggested sparsities, scanned in the same structure, replace
     ``final_sparsity`` and the default exceptions. ``minimum_sparsity`` and ``maximum_sparsity``
-    bound each matrix under scope ``global``. With ``keep_zeros`` weights that are zero before step 0 count as pruned.
+    bound each matrix under scope ``global``. With ``keep_zeros`` weights that are zero before step
+    0 count as pruned.
     """
 
     final_sparsity: Sparsity

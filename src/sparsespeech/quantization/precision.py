@@ -48,5 +48,16 @@ def check_bits(weight_bits: int, activation_bits: int) -> None:
         )
 
 
+def complete_bits(weight_bits: int | None, activation_bits: int | None) -> tuple[int, int]:
+    """The pair of which one is given; raises ConversionError unless the arithmetic defines it.
+
+    16-bit activations alone ask for 16-bit weights.
+    """
+    weights = weight_bits or (8 if activation_bits == 8 else 16)
+    activations = activation_bits or ACTIVATION_BITS.get(weights, 8)
+    check_bits(weights, activations)
+    return weights, activations
+
+
 EIGHT_BIT = Precision()
 """The form of the MAU paper: one scale a matrix."""

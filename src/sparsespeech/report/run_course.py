@@ -1,13 +1,10 @@
 """What a run's log says: losses, word error rates, sparsity and changes of the masks.
 
-``log.jsonl`` has an object a line, as ``training/run_log.py`` writes it; here it is read without
-torch, so that a report can be made where nothing is trained.
+The log is read without torch, so that a report can be made where nothing is trained.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsespeech.errors import CheckpointError
+from sparsespeech.training.log_file import is_number, read_log
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,7 @@ class RunCourse:
 
 def read_course(run: Path) -> RunCourse:
     """The course of the run in the folder ``run``; raises CheckpointError."""
-    rows = _read_rows(run / "log.jsonl")
+    rows = read_log(run / "log.jsonl")
     updates = [
         {"step": row["step"], **row["mask_update"]}
         for row in rows
@@ -69,29 +66,7 @@ def read_course(run: Path) -> RunCourse:
     )
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """Entries of the log; a last line that a kill or a full disk cut short is left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        rows = [json.loads(line) for line in lines[:-1] if line]
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: cannot read the training log: {error}; give the folder of a run of "
-            f"'sparsespeech train'"
-        ) from None
-    if not all(isinstance(row, dict) and _is_number(row.get("step")) for row in rows):
-        raise CheckpointError(
-            f"{path}: every line must be an object with a number 'step'; "
-            f"give the folder of a run of 'sparsespeech train'"
-        )
-    return rows
-
-
 def _series(rows: Sequence[dict[str, Any]], key: str) -> Series:
-    found = [(row["step"], row[key]) for row in rows if _is_number(row.get(key))]
+    found = [(row["step"], row[key]) for row in rows if is_number(row.get(key))]
     points = np.array(found, dtype=np.float64).reshape(-1, 2)
     return Series(points[:, 0], points[:, 1])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

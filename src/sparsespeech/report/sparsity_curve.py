@@ -9,7 +9,6 @@ needs "sparsity" (0 to below 1) and "wer" (per cent); "wer_low" and "wer_high" a
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from sparsespeech.report.html import figure as captioned
 from sparsespeech.report.picture import Axes, Figure, draw_picture
 from sparsespeech.report.run_course import RunCourse
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
+from sparsespeech.training.log_file import is_number
 
 _LISTS = ("points", "rows", "models")  # where the points stand in the known files
 _MEDIANS, _SINGLE_RUNS = "medians", ", single runs"  # tables of ``bench accuracy``
@@ -182,5 +182,4 @@ def _accuracy_entries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    return float(value) if is_number(value) else None

@@ -31,6 +31,7 @@ from sparsespeech.training.checkpoint_state import (
     CHECKPOINTS,
     FORMAT_VERSION,
     STATE_NAME,
+    CheckpointState,
     file_digest,
     find_checkpoint,
     list_checkpoints,
@@ -116,12 +117,20 @@ def save_checkpoint(
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
     """All tensors of ``NAME.safetensors`` in a checkpoint folder; raises CheckpointError.
 
-    Those of the model may be packed (``packed_tensors.py``); they are proved to fit the graph.
+    Those of the model may be packed (``packed_tensors.py``). They are proved to fit the graph, and
+    the averaged weights to be complete, float32 and finite.
     """
     state = read_checkpoint_state(folder)
     if name == "model" and is_packed(folder):
-        return read_packed(folder, parameter_shapes(state.graph))
-    path = folder / f"{name}.safetensors"
+        tensors = read_packed(folder, parameter_shapes(state.graph))
+    else:
+        tensors = _read_file(folder / f"{name}.safetensors", state)
+    if name == "model":
+        _prove_model(tensors, state)
+    return tensors
+
+
+def _read_file(path: Path, state: CheckpointState) -> dict[str, Tensor]:
     try:
         if file_digest(path) != state.digests.get(path.name):
             raise CheckpointError(
@@ -131,10 +140,19 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read: {error}") from None
-    if name == "model":
-        shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-        check_groups(str(path), shapes, parameter_shapes(state.graph))
     return tensors
+
+
+def _prove_model(tensors: Mapping[str, Tensor], state: CheckpointState) -> None:
+    where, parameters = str(state.folder), parameter_shapes(state.graph)
+    check_groups(where, {name: tuple(t.shape) for name, t in tensors.items()}, parameters)
+    average = select(tensors, "average")
+    check_shapes(where, {name: tuple(t.shape) for name, t in average.items()}, parameters)
+    for name, tensor in average.items():
+        if tensor.dtype != torch.float32 or not bool(tensor.isfinite().all()):
+            raise CheckpointError(
+                f"{where}: {name} must hold finite numbers of float32; use an earlier checkpoint"
+            )
 
 
 def select(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -147,21 +165,9 @@ def select(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a run or checkpoint folder for evaluation; raises CheckpointError.
-
-    The averaged weights are proved to be those of the graph, float32 and finite.
-    """
+    """Read a run or checkpoint folder for evaluation; raises CheckpointError."""
     state = read_checkpoint_state(find_checkpoint(path))
     tensors = read_tensors(state.folder, "model")
-    weights = select(tensors, "average")
-    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    check_shapes(str(state.folder), shapes, parameter_shapes(state.graph))
-    for name, tensor in weights.items():
-        if tensor.dtype != torch.float32 or not bool(tensor.isfinite().all()):
-            raise CheckpointError(
-                f"{state.folder}: {name} must hold finite numbers of float32; "
-                f"use an earlier checkpoint"
-            )
     return Checkpoint(
         path=state.folder,
         step=state.step,
@@ -170,7 +176,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         mean=state.mean,
         deviation=state.deviation,
         labels=state.labels,
-        weights=weights,
+        weights=select(tensors, "average"),
         facts=state.facts,
         fixed_point=select(tensors, "fixed_point"),
     )
@@ -190,11 +196,13 @@ def optimizer_tensors(
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Inverse of :func:`optimizer_tensors`."""
+    """Inverse of :func:`optimizer_tensors`; raises KeyError or ValueError if they do not fit."""
     by_name = {name: parameter for parameter, name in names.items()}
     for key, value in tensors.items():
         name, _, moment = key.rpartition("/")
         parameter = by_name[name]
+        if value.shape != (() if moment == "step" else parameter.shape):
+            raise ValueError(f"{key} of shape {tuple(value.shape)} is none of the optimizer's")
         # AdamW keeps its step count on the CPU wherever the parameter is.
         place = value.device if moment == "step" else parameter.device
         optimizer.state[parameter][moment] = value.clone().to(place)

@@ -37,6 +37,12 @@ _KINDS = {
     "labels": list, "recipe": dict, "progress": dict,
 }  # fmt: skip
 _PLAIN_FACTS = {"name": str, "seed": int}  # keys of a recipe that are no sections
+_READ_FACTS: dict[
+    str, dict[str, type]
+] = {  # of its sections, what others read; the rest is for a person
+    "quantization": {"calibration_utterances": int, "per_row": bool},
+    "fixed_point": {"weight_bits": int, "activation_bits": int, "per_row": bool},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +132,7 @@ def _proved(folder: Path, values: dict[str, Any]) -> CheckpointState:
             raise ValueError(f"{key!r} must be {name}, got {type(values[key]).__name__}")
     if not all(isinstance(text, str) for text in [*values["labels"], *values["sha256"].values()]):
         raise ValueError("'labels' and 'sha256' must hold texts")
-    for name, section in values["recipe"].items():
-        if not isinstance(section, _PLAIN_FACTS.get(name, dict | None)):
-            raise ValueError(f"recipe.{name} is of the wrong type: {shown(section)}")
+    _prove_recipe(values["recipe"])
     if any(type(value) is int and value > JSON_INTEGER for value in values["features"].values()):
         raise ValueError(f"'features' must hold whole numbers up to {JSON_INTEGER}")
     graph, labels = parse_graph(values["graph"]), tuple(values["labels"])
@@ -140,6 +144,18 @@ def _proved(folder: Path, values: dict[str, Any]) -> CheckpointState:
     if not (deviation > 0).all():
         raise ValueError("'deviation' must be above 0")
     return CheckpointState(folder, values, values["step"], graph, features, mean, deviation, labels)
+
+
+def _prove_recipe(recipe: dict[str, Any]) -> None:
+    for name, section in recipe.items():
+        if not isinstance(section, _PLAIN_FACTS.get(name, dict | None)):
+            raise ValueError(f"recipe.{name} is of the wrong type: {shown(section)}")
+    for name, kinds in _READ_FACTS.items():
+        section = recipe.get(name) or {}
+        for key in set(section) & set(kinds):
+            value, kind = section[key], kinds[key]
+            if type(value) is not kind or (kind is int and not _is_count(value)):
+                raise ValueError(f"recipe.{name}.{key} cannot be {shown(value)}")
 
 
 def _numbers(key: str, values: list[Any], count: int) -> NDArray[np.float64]:

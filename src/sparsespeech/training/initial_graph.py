@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sparsespeech.errors import CheckpointError, RecipeError, SparseSpeechError
+from sparsespeech.errors import RecipeError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Graph
-from sparsespeech.training.checkpoint import find_checkpoint, read_state
+from sparsespeech.training.checkpoint import load_checkpoint
 from sparsespeech.training.recipe import Recipe, expand_path
 
 
@@ -25,25 +25,18 @@ def initial_graph(recipe: Recipe) -> Graph:
         raise RecipeError(
             "model.architecture: initial takes the layers of a checkpoint; name it as model.initial"
         )
-    folder = find_checkpoint(expand_path(recipe.model.initial))
-    state = read_state(folder)
-    try:
-        graph = Graph.from_json(state["graph"])
-        features = MfccConfig.from_json(state["features"])
-        labels = list(state["labels"])
-    except (KeyError, TypeError, SparseSpeechError) as error:
-        raise CheckpointError(f"{folder}: state.json is incomplete or wrong: {error}") from None
-    if recipe.feature_config() != features:
+    initial = load_checkpoint(expand_path(recipe.model.initial))
+    if recipe.feature_config() != initial.features:
         raise RecipeError(
-            f"model.features: {folder} was made for other features; write model.features: "
-            f"{changed_features(features)}"
+            f"model.features: {initial.path} was made for other features; write model.features: "
+            f"{changed_features(initial.features)}"
         )
-    if list(recipe.data.symbols) != labels:
+    if tuple(recipe.data.symbols) != initial.labels:
         raise RecipeError(
-            f"data.symbols: {recipe.data.symbols!r}, but {folder} writes {''.join(labels)!r}; "
-            f"write that"
+            f"data.symbols: {recipe.data.symbols!r}, but {initial.path} writes "
+            f"{''.join(initial.labels)!r}; write that"
         )
-    return graph
+    return initial.graph
 
 
 def changed_features(features: MfccConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,43 +44,74 @@ _TYPES = {
 Piece = NDArray[Any]
 
 
+@dataclass(frozen=True)
+class PackedEntry:
+    """One tensor of the index: its streams; without places it is dense, without values all 1."""
+
+    shape: Shape
+    type: str
+    values: str | None
+    coding: str | None
+    places: str | None
+
+    @classmethod
+    def from_json(cls, name: str, item: Any) -> PackedEntry:
+        """The entry of the tensor ``name``; raises ValueError unless it is one."""
+        sparse = {"coding", "places"} & set(item)
+        keys = {"shape", "type"} | ({"coding", "places"} if sparse else {"values"})
+        if not isinstance(item, dict) or set(item) - {"values"} != keys - {"values"}:
+            raise ValueError(f"tensor {name}: expected the keys {sorted(keys)}")
+        if not sparse and "values" not in item:
+            raise ValueError(f"tensor {name}: lacks its values")
+        shape, texts = item["shape"], [value for key, value in item.items() if key != "shape"]
+        if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+            raise ValueError(f"tensor {name}: shape must be a list of whole numbers")
+        if not all(isinstance(text, str) for text in texts) or item["type"] not in _TYPES:
+            raise ValueError(f"tensor {name}: unknown type, or streams that are no texts")
+        streams = (item.get(key) for key in ("values", "coding", "places"))
+        return cls(tuple(shape), item["type"], *streams)
+
+
 @dataclass(frozen=True, eq=False)
 class PackedTensors:
-    """The index of a packed folder and the pieces of all its files, proved by their digests."""
+    """The index of a packed folder and the streams of all its files, proved by their digests."""
 
     path: Path  # of the index
-    shapes: Mapping[str, Shape]
-    entries: Mapping[str, Mapping[str, Any]]
-    pieces: Mapping[str, Piece]
+    entries: Mapping[str, PackedEntry]
+    streams: Mapping[str, Piece]
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """Shape of each tensor by name."""
+        return {name: entry.shape for name, entry in self.entries.items()}
 
     def dense(self, name: str) -> NDArray[Any]:
         """One tensor, zeros included; bfloat16 comes as float32. Raises CheckpointError."""
         try:
-            return self._dense(self.entries[name], self.shapes[name])
-        except (KeyError, TypeError, ValueError, CheckpointError) as error:
-            raise CheckpointError(f"{self.path}: {name} does not fit: {error!r}") from None
+            return self._dense(self.entries[name])
+        except (ValueError, CheckpointError) as error:
+            raise CheckpointError(f"{self.path}: {name} does not fit: {error}") from None
 
-    def _dense(self, entry: Mapping[str, Any], shape: Shape) -> NDArray[Any]:
-        stored, dtype = _TYPES[entry["type"]]
-        if "places" not in entry:
-            return _decoded(self._joined(entry["values"], stored), dtype).reshape(shape)
-        flat: Piece = np.zeros(math.prod(shape), dtype=dtype)
-        places = decode_places(entry["coding"], self._joined(entry["places"], "u1"), flat.size)
+    def _dense(self, entry: PackedEntry) -> NDArray[Any]:
+        stored, dtype = _TYPES[entry.type]
+        if entry.places is None:
+            return _decoded(self._stream(entry.values, stored), dtype).reshape(entry.shape)
+        flat: Piece = np.zeros(math.prod(entry.shape), dtype=dtype)
+        content = self._stream(entry.places, "u1")
+        places = decode_places(entry.coding or "", content, flat.size)
         values: Piece = np.ones(places.size, dtype=dtype)
-        if "values" in entry:
-            values = _decoded(self._joined(entry["values"], stored), dtype)
+        if entry.values is not None:
+            values = _decoded(self._stream(entry.values, stored), dtype)
         if values.size != places.size:
             raise ValueError(f"{values.size} values for {places.size} places")
         flat[places] = values
-        return flat.reshape(shape)
+        return flat.reshape(entry.shape)
 
-    def _joined(self, stream: str, stored: str) -> Piece:
-        found = [self.pieces[f"{stream}#0"]]
-        while (name := f"{stream}#{len(found)}") in self.pieces:
-            found.append(self.pieces[name])
-        if any(piece.dtype != np.dtype(stored) for piece in found):
-            raise ValueError(f"{stream} is not of the type that the index says")
-        return np.concatenate(found)
+    def _stream(self, name: str | None, stored: str) -> Piece:
+        stream = self.streams[name or ""]
+        if stream.dtype != np.dtype(stored):
+            raise ValueError(f"stream {name} is not of the type that the index says")
+        return stream
 
 
 def is_packed(folder: Path) -> bool:
@@ -97,18 +129,26 @@ def open_packed(folder: Path, parameters: Mapping[str, Shape]) -> PackedTensors:
     path = folder / INDEX_NAME
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
-        if index["format_version"] != FORMAT_VERSION:
-            raise CheckpointError(f"{path}: not of format version {FORMAT_VERSION}")
-        entries = {str(name): dict(entry) for name, entry in index["tensors"].items()}
-        shapes = {name: _shape(name, entry) for name, entry in entries.items()}
+        if not isinstance(index, dict) or set(index) != {"format_version", "files", "tensors"}:
+            raise ValueError("expected the keys format_version, files and tensors")
+        if type(index["format_version"]) is not int or index["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"not of format version {FORMAT_VERSION}")
+        entries = {
+            name: PackedEntry.from_json(name, item) for name, item in _items(index, "tensors")
+        }
         pieces: dict[str, Piece] = {}
-        for name, facts in index["files"].items():
-            pieces |= _read_file(folder, str(name), facts["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: incomplete or wrong: {error!r}; fetch it again") from None
-    check_groups(str(path), shapes, parameters)
-    check_sizes(str(path), shapes, sum(piece.nbytes for piece in pieces.values()))
-    return PackedTensors(path, shapes, entries, pieces)
+        for name, facts in _items(index, "files"):
+            pieces |= _read_file(folder, name, facts)
+        streams = _join(pieces)
+        named = {name for entry in entries.values() for name in (entry.values, entry.places)}
+        if named - {None} != set(streams):
+            raise ValueError("the tensors do not name the streams that the files hold")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: incomplete or wrong: {error}; fetch it again") from None
+    packed = PackedTensors(path, entries, streams)
+    check_groups(str(path), packed.shapes, parameters)
+    check_sizes(str(path), packed.shapes, sum(stream.nbytes for stream in streams.values()))
+    return packed
 
 
 def check_sizes(where: str, shapes: Mapping[str, Shape], stored_bytes: int) -> None:
@@ -127,20 +167,21 @@ def check_sizes(where: str, shapes: Mapping[str, Shape], stored_bytes: int) -> N
         )
 
 
-def _shape(name: str, entry: Mapping[str, Any]) -> Shape:
-    shape = tuple(entry["shape"])
-    if not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"{name} of shape {shape}")
-    return shape
+def _items(index: dict[str, Any], key: str) -> list[tuple[str, Any]]:
+    if not isinstance(index[key], dict):
+        raise ValueError(f"{key!r} must be an object")
+    return list(index[key].items())
 
 
-def _read_file(folder: Path, name: str, digest: str) -> dict[str, Piece]:
+def _read_file(folder: Path, name: str, facts: Any) -> dict[str, Piece]:
     path = folder / name
     if path.parent != folder:
         raise CheckpointError(f"{folder / INDEX_NAME}: names a file of another folder: {name!r}")
+    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), str):
+        raise ValueError(f"no SHA-256 of {name!r}")
     try:
         content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != digest:
+        if hashlib.sha256(content).hexdigest() != facts["sha256"]:
             raise CheckpointError(
                 f"{path}: SHA-256 differs from {INDEX_NAME}, the file is damaged; fetch it again"
             )
@@ -148,10 +189,26 @@ def _read_file(folder: Path, name: str, digest: str) -> dict[str, Piece]:
         pieces = deserialize(content)  # type: ignore[no-untyped-call]  # typed in part only
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot read: {error}") from None
+    unknown = {tensor["dtype"] for _, tensor in pieces} - set(_STORED)
+    if unknown:
+        raise CheckpointError(f"{path}: holds tensors of the type {unknown.pop()}")
     return {
-        piece: np.frombuffer(facts["data"], dtype=_STORED[facts["dtype"]])
-        for piece, facts in pieces
+        piece: np.frombuffer(tensor["data"], dtype=_STORED[tensor["dtype"]])
+        for piece, tensor in pieces
     }
+
+
+def _join(pieces: Mapping[str, Piece]) -> dict[str, Piece]:
+    """Streams by name from their pieces; raises ValueError where one is missing."""
+    counts = Counter(name.rpartition("#")[0] for name in pieces)
+    streams = {}
+    for stream, count in counts.items():
+        parts = [pieces.get(f"{stream}#{number}") for number in range(count)]
+        found = [part for part in parts if part is not None]
+        if len(found) < count or len({part.dtype for part in found}) > 1:
+            raise ValueError(f"the pieces of the stream {stream!r} do not fit each other")
+        streams[stream] = np.concatenate(found)
+    return streams
 
 
 def _decoded(values: Piece, dtype: type[np.generic]) -> NDArray[Any]:

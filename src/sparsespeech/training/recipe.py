@@ -216,7 +216,7 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
         )
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"{name_or_path}: not YAML: {reason}") from None
     if not isinstance(values, dict):
@@ -251,7 +251,7 @@ def set_key(values: dict[str, Any], override: str) -> None:
         values = inner
     try:
         values[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         raise RecipeError(f"--set {override!r}: the value is not YAML") from None
 
 
@@ -260,4 +260,6 @@ def expand_path(text: str) -> Path:
     expanded = os.path.expanduser(os.path.expandvars(text))
     if "$" in expanded:
         raise RecipeError(f"path {text!r}: set the environment variable it names first")
+    if "\0" in expanded:
+        raise RecipeError(f"path {text!r}: no file has the character NUL in its name")
     return Path(expanded)

@@ -15,20 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sparsespeech import atomic_file
-from sparsespeech.errors import CheckpointError, MissingDependencyError
+from sparsespeech.errors import MissingDependencyError
 from sparsespeech.training.incident import Incident
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """Entries of a ``log.jsonl``; a last line that a kill or a full disk cut short is left out.
-
-    Raises CheckpointError for a file that cannot be read or is damaged elsewhere.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot read the training log: {error}") from None
+from sparsespeech.training.log_file import read_log
 
 
 class RunLog:

@@ -189,7 +189,7 @@ class Session:
     ) -> tuple[float, Incident]:
         """Leave ``step`` out, the ranges that it has observed as well; ``places`` are to blame."""
         if self.fixed_point is not None:
-            pass
+            self.fixed_point.undo()
         return math.nan, self.policy.skip(step, what, self._names(batch, places))
 
     def _loss(self, step: int, batch: SpeechBatch) -> BatchLoss:
@@ -310,7 +310,7 @@ class Session:
                 self._parameter_names(),
                 checkpoints.read_tensors(folder, "optimizer"),
             )
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: does not fit the recipe: {error}") from None
         return int(state["step"])
 

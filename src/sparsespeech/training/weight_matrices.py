@@ -16,6 +16,14 @@ def weight_matrices(checkpoint: Checkpoint) -> dict[str, Tensor]:
     }
 
 
+def matrix_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
+    """Rows and columns of the weight matrices by parameter name."""
+    return {
+        name: (weight.shape[0], weight.shape[1])
+        for name, weight in weight_matrices(checkpoint).items()
+    }
+
+
 def count_weights(checkpoint: Checkpoint) -> tuple[int, int]:
     """Entries and nonzeros of all weight matrices together."""
     matrices = weight_matrices(checkpoint).values()

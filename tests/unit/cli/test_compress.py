@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sparsespeech.cli.main import main
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.model_file.statistics import layer_matrices
 from sparsespeech.model_file.writer import encode_model, write_model
+from tests.foreign_network import describe
 from tests.random_models import random_integer_model
 
 
@@ -98,3 +100,25 @@ def test_wrong_options_are_one_line(
     assert error in captured
     assert captured.count("\n") == 1
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_an_imported_checkpoint_is_not_retrained_without_speech(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(torch.nn.Linear(5 * 26, 6).state_dict(), tmp_path / "model.pt")
+    described = describe(tmp_path / "describe.yaml", features={"context": 2})
+    command = ["import", str(tmp_path / "model.pt"), "--describe", str(described)]
+    assert main([*command, "--output", str(tmp_path / "imported")]) == 0
+    capsys.readouterr()
+    command = ["compress", str(tmp_path / "imported"), "--output", str(tmp_path / "shared")]
+    command += ["--codebook", "4"]
+    for options, message in (
+        (["--retrain-steps", "2"], "names no speech to retrain on; import the network with"),
+        (["--learning-rate", "0.1"], "goes with --retrain-steps"),
+    ):
+        assert main([*command, *options]) == 2
+        shown = capsys.readouterr().err
+        assert message in shown
+        assert shown.count("\n") == 1
+    assert not (tmp_path / "shared").exists()
+    assert main(command) == 0

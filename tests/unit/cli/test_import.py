@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,25 @@ def test_recipe_that_does_not_fit_the_imported_network(
     capsys.readouterr()
     assert main(["train", str(tmp_path / "r.yaml"), "--output", str(tmp_path / "trained")]) == 2
     assert part in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("speech", [False, True])
+def test_the_advice_for_a_network_of_one_layer_prunes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], speech: bool
+) -> None:
+    torch.save(torch.nn.Linear(5 * 26, 6).state_dict(), tmp_path / "model.pt")
+    described = describe(tmp_path / "describe.yaml", features=FEATURES)
+    run = str(tmp_path / "imported")
+    command = ["import", str(tmp_path / "model.pt"), "--describe", str(described)]
+    if speech:
+        manifest = str(write_corpus(tmp_path / "corpus", 2))
+        command += ["--train", manifest, "--development", manifest]
+    assert main([*command, "--output", run]) == 0
+    shown = capsys.readouterr().out
+    if not speech:
+        assert "pruning: {final_sparsity: 0.9, exceptions: {}}" in shown
+        return
+    advice = next(line for line in shown.splitlines() if line.startswith("next: sparsespeech "))
+    words = shlex.split(advice.removeprefix("next: sparsespeech "))
+    assert main([*words, "--one-shot", "--steps", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sparsity"] == pytest.approx(0.9, abs=0.001)

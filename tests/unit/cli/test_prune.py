@@ -163,6 +163,20 @@ def test_a_table_for_people(
         (["--sparsity", "0.5", "--exceptions", "layer9=0.1"], "matches no weight matrix"),
         (["--sparsity", "0.5", "--set", "pruning.final=1"], "unknown key 'pruning.final'"),
         (["--sparsity", "0.5", "--from", "none.json"], "none.json"),
+        (["--sparsity", "0.5", "--learning-rate", "0"], "learning_rate: Input should be greater"),
+        (["--sparsity", "0.5", "--one-shot", "--schedule", "linear"], "leave it out with --one-sh"),
+        (
+            ["--iterative", "0.5,0.8", "--schedule", "cubic"],
+            "out with --one-shot and --iter",
+        ),
+        (
+            ["--iterative", "0.5,0.8", "--repeat-until-wer-loss", "1"],
+            "repeat_until prunes in rounds of its own: leave out pruning.stages (--iterative)",
+        ),
+        (
+            ["--sparsity", "0.5", "--repeat-until-wer-loss", "1", "--set", "pruning.regrowth={}"],
+            "regrowth goes together neither with stages nor with keep_zeros",
+        ),
         (
             ["--one-shot", "--steps=0", "--sparsity=.5", "--set", "pruning.updates=0"],
             "pruning.updates: Input should be greater than or equal to 1",
@@ -179,6 +193,64 @@ def test_bad_options(
     command = ["prune", str(dense), "--output", str(tmp_path / "run"), *options]
     assert message in failure(command, capsys)
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--learning-rate", "0.1"],
+        ["--distill"],
+        ["--repeat-until-wer-loss", "0.5"],
+        ["--set", "optimizer.steps=7"],
+    ],
+)
+def test_what_only_training_can_do_is_refused_without_steps(
+    dense: Path, tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    command = ["prune", str(dense), "--output", str(run), "--one-shot", "--steps=0"]
+    assert main([*command, "--sparsity=.5", "--set", "pruning.updates=3", *options]) == 2
+    shown = capsys.readouterr().err
+    assert f"0 steps train nothing: leave out {' '.join(options[:1])}" in shown
+    assert shown.count("\n") == 1
+    assert not run.exists()
+
+
+def test_an_exception_of_ones_own_replaces_the_default_one(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--one-shot", "--steps=0", "--sparsity=.5", "--exceptions", r"^layer1\.=0.25"]
+    options += ["--exceptions", "weight$=0.75", "--exceptions", "layer6=0.25"]
+    sparsities = matrix_sparsities(prune(dense, tmp_path / "run", capsys, *options))
+    assert sparsities["layer1"] == 0.75  # the last match counts, also over a default's own key
+    assert sparsities["layer6"] == pytest.approx(0.25, abs=0.01)
+    assert sparsities["layer4.directions.0.weight_hh"] == 0.5
+
+
+def test_suggestions_bring_their_structure(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suggested = {"layer2.weight": 0.5, "layer3.weight": 0.25}
+    file = write_suggestion(
+        tmp_path / "s.json", suggested, list(suggested), target=0.5, structure="bank:8"
+    )
+    options = ["--from", file, "--one-shot", "--steps", "0"]
+    prune(dense, tmp_path / "run", capsys, *options)
+    weight = load_checkpoint(tmp_path / "run").weights["layer3.weight"]
+    assert ((weight == 0).view(32, 2, 8).sum(2) == 2).all()
+    command = ["prune", str(dense), "--output", str(tmp_path / "other"), *options]
+    message = failure([*command, "--structure", "unstructured"], capsys)
+    assert "scanned as bank:8, but is to be pruned as unstructured" in message
+
+
+def test_an_output_that_cannot_be_written_offers_nothing_to_resume(
+    dense: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    command = ["prune", str(dense), "--output", str(tmp_path / "file"), "--sparsity=.5"]
+    message = failure([*command, "--one-shot", "--steps=0"], capsys)
+    assert "choose another --output" in message
+    assert "--resume" not in message
 
 
 def test_an_existing_run_is_not_overwritten(

@@ -283,3 +283,20 @@ def test_gradients_of_pruned_weights_are_nothing_to_clip() -> None:
     weight.grad = torch.full((4, 4), 3.0)
     masks.mask_gradients()
     assert torch.equal(weight.grad, torch.full((4, 4), 3.0))
+
+
+def test_zeros_can_be_kept_and_nothing_else_pruned() -> None:
+    model = TinyNetwork()
+    with torch.no_grad():
+        model.layer4.weight_hh[::3] = 0.0
+        model.layer1.weight[0] = 0.0
+    zeros = {name: p == 0 for name, p in model.named_parameters() if p.ndim == 2}
+    masks = build(model, shape="one_shot", start=0.0, final_sparsity=0.0, keep_zeros=True)
+    run(masks, model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 1.0  # a step of an optimizer
+    masks.apply({name: p.detach().clone() for name, p in model.named_parameters()})
+    for name, parameter in model.named_parameters():
+        if name in zeros:
+            assert torch.equal(parameter == 0, zeros[name])

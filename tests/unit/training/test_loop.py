@@ -26,10 +26,10 @@ from sparsespeech.training.checkpoint import (
     select,
 )
 from sparsespeech.training.float_recogniser import FloatRecogniser, build_model
+from sparsespeech.training.log_file import read_log
 from sparsespeech.training.loop import train
 from sparsespeech.training.optimizer import learning_rate
 from sparsespeech.training.recipe import Optimizer, Recipe, parse_recipe
-from sparsespeech.training.run_log import read_log
 from sparsespeech.training.session import Session
 from tests.tone_corpus import speak, tiny_recipe, write_corpus
 

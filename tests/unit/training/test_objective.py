@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sparsespeech.training import objective
 from sparsespeech.training.batch_loading import SpeechBatch
 from sparsespeech.training.objective import batch_loss, broken_loss, ctc_losses
 
@@ -81,6 +82,17 @@ def test_the_guilty_are_told_apart(scores: torch.Tensor, batch: SpeechBatch) -> 
     # Where no loss tells, all are suspects.
     assert sorted(broken_loss(torch.ones(3)).suspects().tolist()) == [0, 1, 2]
     assert broken_loss(torch.ones(3)).is_broken().item() == 1.0
+
+
+def test_a_healthy_worker_names_nobody_if_another_has_the_guilty(
+    scores: torch.Tensor, batch: SpeechBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = torch.tensor(1)
+    monkeypatch.setattr(objective, "sum_over_workers", lambda values, workers: values + elsewhere)
+    loss = batch_loss(scores, batch, BLANK, None)
+    assert loss.suspects(workers=2).tolist() == []
+    elsewhere.zero_()
+    assert sorted(loss.suspects(workers=2).tolist()) == [0, 1, 2]
 
 
 def test_an_impossible_text_is_not_hidden_as_zero(scores: torch.Tensor, batch: SpeechBatch) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sparsespeech.errors import CheckpointError, MissingDependencyError
-from sparsespeech.training.run_log import RunLog, read_log
+from sparsespeech.training.log_file import read_log
+from sparsespeech.training.run_log import RunLog
 
 
 def steps(run: Path) -> list[int]:

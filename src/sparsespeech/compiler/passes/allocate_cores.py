@@ -1,0 +1,137 @@
+"""Second pass: how many row groups each layer gets, so that it fits and the slowest gets faster.
+
+A row group is a share of a layer's rows on a chain of cores of its own. Each layer starts with the
+fewest row groups whose weight words fit the memories. While cores are left, the layer whose pass
+takes longest gets one more, if the cores for it are left; if not, the next longest is asked, and
+of equal layers the first. For DeepSpeech of 2048 on 34 cores this gives Table II of S2: 2, 4, 4
+and 24 cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
+from sparsespeech.compiler.ir import Plan
+from sparsespeech.compiler.layer_demand import (
+    LayerDemand,
+    WordCount,
+    layer_demand,
+    words_with_pattern,
+)
+from sparsespeech.compiler.layer_shapes import column_slices
+from sparsespeech.compiler.matrices import matrix_of
+from sparsespeech.errors import CompileError
+from sparsespeech.model_file.model import IntegerModel
+
+
+def allocate_cores(plan: Plan) -> Plan:
+    """Fills ``row_groups``; raises CompileError for a model larger than the accelerator."""
+    layers = {layer.name: layer for layer in plan.model.graph.layers}
+    demands = [layer_demand(layers[name], plan.mapping) for name in plan.accelerated]
+    words = words_with_pattern(plan.model, plan.config)
+    fewest = fewest_row_groups(demands, plan.config, words)
+    needed = _cores(demands, fewest, plan.config)
+    if needed > plan.config.cores:
+        raise CompileError(_too_large(plan, demands, fewest, needed))
+    return replace(plan, row_groups=add_row_groups(demands, fewest, plan.config, words))
+
+
+def fewest_row_groups(
+    demands: Sequence[LayerDemand], config: AcceleratorConfig, words: WordCount
+) -> dict[str, int]:
+    """Row groups of each layer whose longest stream of words fits the weight memory.
+
+    Raises CompileError for a layer of which a single step does not fit.
+    """
+    return {demand.layer: _fewest(demand, config, words) for demand in demands}
+
+
+def add_row_groups(
+    demands: Sequence[LayerDemand],
+    fewest: dict[str, int],
+    config: AcceleratorConfig,
+    words: WordCount,
+) -> dict[str, int]:
+    """The rule of this module's docstring, from the fewest row groups on."""
+    groups = dict(fewest)
+    while True:
+        left = config.cores - _cores(demands, groups, config)
+        slowest_first = sorted(
+            demands, key=lambda demand: -demand.pass_cycles(groups[demand.layer], config)
+        )
+        for demand in slowest_first:
+            more = groups[demand.layer] + 1
+            if (
+                demand.cores(1, config) <= left
+                and more <= demand.steps(config)
+                and words(demand, more) <= config.memory_words
+            ):
+                groups[demand.layer] = more
+                break
+        else:
+            return groups
+
+
+def _fewest(demand: LayerDemand, config: AcceleratorConfig, words: WordCount) -> int:
+    steps = demand.steps(config)
+    for groups in range(1, steps + 1):
+        rows = demand.directions_of_core * -(-steps // groups)
+        if rows <= config.weight_words and words(demand, groups) <= config.memory_words:
+            return groups
+    raise CompileError(
+        f"{demand.shapes[0].name}: a single step of {config.row_lanes} rows needs "
+        f"{words(demand, steps)} weight words in one lane and window, {config.name} stores "
+        f"{config.memory_words}; raise weight_words or multipliers_per_window with --config"
+    )
+
+
+def _cores(
+    demands: Sequence[LayerDemand], groups: dict[str, int], config: AcceleratorConfig
+) -> int:
+    return sum(demand.cores(groups[demand.layer], config) for demand in demands)
+
+
+def _too_large(
+    plan: Plan, demands: Sequence[LayerDemand], fewest: dict[str, int], needed: int
+) -> str:
+    config = plan.config
+    largest = max(demands, key=lambda demand: demand.cores(fewest[demand.layer], config))
+    parts = ", ".join(
+        f"{demand.layer} {demand.cores(fewest[demand.layer], config)}" for demand in demands
+    )
+    shape = max(largest.shapes, key=lambda shape: matrix_of(plan.model, shape.name).nonzeros)
+    matrix = matrix_of(plan.model, shape.name)
+    density = matrix.nonzeros / (shape.rows * shape.columns)
+    return (
+        f"the model needs {needed} cores ({parts}), {config.name} has {config.cores}; largest "
+        f"matrix {shape.name}, {shape.rows} x {shape.columns} with {density:.1%} nonzeros: "
+        f"{fewest[largest.layer]} row groups of "
+        f"{len(column_slices(shape.columns, config))} cores, as a weight memory holds "
+        f"{config.memory_words} words. {_what_helps(plan.model, demands, config)}"
+    )
+
+
+def _what_helps(
+    model: IntegerModel, demands: Sequence[LayerDemand], config: AcceleratorConfig
+) -> str:
+    fits = [
+        f"--target {name}"
+        for name, other in TARGETS.items()
+        if other != config and _fits(model, demands, other)
+    ]
+    if fits:
+        return f"It fits {' and '.join(fits)}"
+    return (
+        "It fits no target: prune it further, use a smaller model, compute more layers on the "
+        "host with --host-layers, or raise cores or weight_words with --config"
+    )
+
+
+def _fits(model: IntegerModel, demands: Sequence[LayerDemand], config: AcceleratorConfig) -> bool:
+    try:
+        fewest = fewest_row_groups(demands, config, words_with_pattern(model, config))
+    except CompileError:
+        return False
+    return _cores(demands, fewest, config) <= config.cores

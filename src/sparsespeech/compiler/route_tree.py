@@ -1,0 +1,109 @@
+"""Multicast trees on the grid: one source, branches where the ways to the sinks part.
+
+Every site of the grid has a router, with or without a core. A router takes a stream in from one
+side and duplicates it to any of its outputs (S2 section IV-A: "duplication of data to multiple
+output ports"), so a site has one depth, its number of links from the source.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.compiler.program import Place
+from sparsespeech.compiler.slot_wheel import HOST_PLACE
+
+LinkCost = Callable[[Place, Place, int], float | None]
+"""Cost of a link (start, stop) whose start is ``depth`` links from the source; None: blocked."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """``depth`` of every site on the way; ``links`` in an order that starts at the source."""
+
+    depth: dict[Place, int]
+    links: tuple[tuple[Place, Place], ...]
+    cost: float
+
+
+def neighbours(place: Place, config: AcceleratorConfig) -> tuple[Place, ...]:
+    """Sites one link away: north, east, south, west; the host's port is west of site (0, 0)."""
+    if place == HOST_PLACE:
+        return ((0, 0),)
+    row, column = place
+    around = ((row - 1, column), (row, column + 1), (row + 1, column), (row, column - 1))
+    inside = tuple(
+        (r, c) for r, c in around if 0 <= r < config.grid_rows and 0 <= c < config.grid_columns
+    )
+    return (*inside, HOST_PLACE) if place == (0, 0) else inside
+
+
+def grow_tree(
+    source: Place,
+    sinks: Collection[Place],
+    config: AcceleratorConfig,
+    cost: LinkCost,
+    depth_weight: float,
+) -> Tree | None:
+    """Join the sinks to the tree one by one, the cheapest first; None if one cannot be reached.
+
+    A way costs its new links and ``depth_weight`` for each link from the source: 0 shares as much
+    as possible, a large weight gives shortest ways. No way leads through the host's port.
+    """
+    depth = {source: 0}
+    links: list[tuple[Place, Place]] = []
+    total = 0.0
+    missing = set(sinks) - {source}
+    while missing:
+        found = _cheapest_way(depth, missing, config, cost, depth_weight)
+        if found is None:
+            return None
+        spent, way = found
+        total += spent
+        for start, stop in zip(way, way[1:], strict=False):
+            depth[stop] = depth[start] + 1
+            links.append((start, stop))
+        missing -= set(way)
+    return Tree(depth, tuple(links), total)
+
+
+def _cheapest_way(
+    tree: dict[Place, int],
+    missing: Collection[Place],
+    config: AcceleratorConfig,
+    cost: LinkCost,
+    depth_weight: float,
+) -> tuple[float, list[Place]] | None:
+    """The way from a site of the tree to a missing sink: its cost and its sites."""
+    before: dict[Place, Place | None] = {}
+    # cost, depth, site, site before: equal costs are decided by depth and place, not by chance
+    queue: list[tuple[float, int, Place, Place | None]] = [
+        (depth_weight * depth, depth, place, None) for place, depth in tree.items()
+    ]
+    heapq.heapify(queue)
+    while queue:
+        spent, depth, place, previous = heapq.heappop(queue)
+        if place in before:
+            continue
+        before[place] = previous
+        if place in missing:
+            return spent, _way_to(place, before)
+        if place == HOST_PLACE and depth > 0:
+            continue
+        for following in neighbours(place, config):
+            if following in before or following in tree:
+                continue
+            price = cost(place, following, depth)
+            if price is not None:
+                entry = (spent + price + depth_weight, depth + 1, following, place)
+                heapq.heappush(queue, entry)
+    return None
+
+
+def _way_to(place: Place, before: dict[Place, Place | None]) -> list[Place]:
+    way = [place]
+    while (previous := before[way[-1]]) is not None:
+        way.append(previous)
+    return way[::-1]

@@ -1,0 +1,112 @@
+"""The slot wheel of every channel: who may use it in which cycle of the wheel.
+
+A set of slots is an integer with bit s for slot s. ``hop`` cycles pass from one link to the next,
+so a stream that is put on in slot s holds slot (s + depth * hop) mod slots of a link ``depth``
+links from its source (T8 of ``simulator/timing.md``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.compiler.program import HOST, Place, StreamKind
+
+HOST_PLACE: Place = (0, -1)  # west of site (0, 0)
+
+
+class Channel(NamedTuple):
+    """What carries one flit a cycle: a link, or with a ``port`` a port between core and router."""
+
+    start: Place
+    stop: Place
+    port: str = ""
+
+    def __str__(self) -> str:
+        """As errors name it."""
+        where = "the host" if self.start == HOST_PLACE else f"site {self.start}"
+        if self.port:
+            return f"{where}, port to {self.port}"
+        target = "the host" if self.stop == HOST_PLACE else f"site {self.stop}"
+        return f"the link from {where} to {target}"
+
+
+def place_of(core: int, places: tuple[Place, ...]) -> Place:
+    """Site of a core, or of the host's port."""
+    return HOST_PLACE if core == HOST else places[core]
+
+
+def put_port(place: Place, kind: StreamKind) -> Channel:
+    """The port by which a core puts flits of ``kind`` on: frames, sums or control."""
+    name = {"activations": "put frames", "credits": "put control", "order": "put control"}
+    return Channel(place, place, name.get(kind, "put sums"))
+
+
+def take_port(place: Place, kind: StreamKind, *, heads: bool) -> Channel:
+    """The port by which a core takes flits of ``kind``; ``heads``: only the heads of frames."""
+    names = {
+        "activations": "take control" if heads else "take frames",
+        "partial_sums": "take sums",
+        "gate_inputs": "take gate inputs",
+    }
+    return Channel(place, place, names.get(kind, "take control"))
+
+
+def shift(mask: int, cycles: int, slots: int) -> int:
+    """The slots ``cycles`` later."""
+    turn = cycles % slots
+    return ((mask << turn) | (mask >> (slots - turn))) & ((1 << slots) - 1)
+
+
+def even_slots(offset: int, count: int, slots: int) -> int:
+    """``count`` slots at equal distance from ``offset`` on; ``count`` divides ``slots``."""
+    return sum(1 << slot for slot in range(offset, slots, slots // count))
+
+
+def slot_numbers(mask: int) -> tuple[int, ...]:
+    """The slots of a set in ascending order."""
+    return tuple(slot for slot in range(mask.bit_length()) if mask >> slot & 1)
+
+
+class SlotWheel:
+    """Slots of all channels, given out to streams; ``owner`` is the number of a stream."""
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        """All free."""
+        self.slots = config.slots
+        self.hop = config.stages.hop
+        self._held: dict[Channel, dict[int, int]] = defaultdict(dict)  # a channel: owner, slots
+
+    def at_depth(self, mask: int, depth: int) -> int:
+        """The slots of a stream on a channel ``depth`` links from its source."""
+        return shift(mask, depth * self.hop, self.slots)
+
+    def at_source(self, mask: int, depth: int) -> int:
+        """Inverse of :meth:`at_depth`."""
+        return shift(mask, -depth * self.hop, self.slots)
+
+    def hold(self, owner: int, channel: Channel, mask: int) -> None:
+        """Give slots of a channel to a stream, in addition to those it has."""
+        held = self._held[channel]
+        held[owner] = held.get(owner, 0) | mask
+
+    def release(self, owner: int) -> None:
+        """Take back all slots of a stream."""
+        for held in self._held.values():
+            held.pop(owner, None)
+
+    def free(self, channel: Channel) -> int:
+        """Slots that nobody holds."""
+        taken = 0
+        for mask in self._held[channel].values():
+            taken |= mask
+        return ~taken & ((1 << self.slots) - 1)
+
+    def owners(self, channel: Channel, mask: int) -> list[int]:
+        """Streams that hold one of the slots ``mask``."""
+        return [owner for owner, held in self._held[channel].items() if held & mask]
+
+    def width(self, channel: Channel, owner: int) -> int:
+        """Number of slots of a channel that a stream holds."""
+        return self._held[channel].get(owner, 0).bit_count()
