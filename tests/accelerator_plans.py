@@ -13,6 +13,8 @@ import numpy as np
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.ir import ChainPlan, Plan
+from sparsespeech.compiler.layer_shapes import matrix_shapes
+from sparsespeech.compiler.matrices import matrix_of
 from sparsespeech.compiler.passes.allocate_cores import allocate_cores
 from sparsespeech.compiler.passes.place import place
 from sparsespeech.compiler.passes.select_layers import select_layers
@@ -137,10 +139,9 @@ def connected(plan: Plan) -> Plan:
 
 def _counted(plan: Plan) -> Plan:
     """Words by count alone, all starting at 0: what assembling and metrics read."""
-    from sparsespeech.compiler.layer_shapes import matrix_shapes
-    from sparsespeech.compiler.matrices import matrix_of
-
-    shapes = {shape.name: shape for layer in plan.model.graph.layers for shape in matrix_shapes(layer)}
+    shapes = {
+        shape.name: shape for layer in plan.model.graph.layers for shape in matrix_shapes(layer)
+    }
     counts = []
     for chain in plan.chains:
         matrix = matrix_of(plan.model, chain.matrix)

@@ -70,8 +70,7 @@ class AcceleratorConfig:
     windows: int = 16  # Q
     multipliers_per_window: int = 4  # G
     window_columns: int = 64  # W
-    weight_words: int = 1024  # depth of the weight memory of a row lane and window: a word a row
-    overflow_words: int = 64  # behind them, for rows with more than their share (LUT memory)
+    weight_words: int = 1024  # depth of the weight memory of a row lane and window
     weight_bits: int = 8
     activation_bits: int = 8
     partial_sum_bits: int = 26
@@ -114,6 +113,11 @@ class AcceleratorConfig:
             "what flit_bits can carry",
         )
         self._check(self.staging_frames >= 2, "staging_frames", "at least 2")
+        self._check(
+            self.window_columns % self.load_word_bytes == 0,
+            "load_word_bytes",
+            "a divisor of window_columns",
+        )
 
     def _check(self, holds: bool, name: str, expected: str) -> None:
         if not holds:
@@ -130,11 +134,6 @@ class AcceleratorConfig:
     def rows(self) -> int:
         """Rows of one core whose words fill its memory, one word a row."""
         return self.row_lanes * self.weight_words
-
-    @property
-    def memory_words(self) -> int:
-        """Words that a row lane and window can store."""
-        return self.weight_words + self.overflow_words
 
     @property
     def multipliers(self) -> int:
@@ -188,7 +187,7 @@ class AcceleratorConfig:
     def weight_memory_bits(self) -> int:
         """Bits of weight memory of the whole grid."""
         streams = self.cores * self.row_lanes * self.windows
-        return streams * self.memory_words * self.word_bits
+        return streams * self.weight_words * self.word_bits
 
     def load_cycles(self, columns: int) -> int:
         """Cycles to write ``columns`` activations to the stores of a core."""

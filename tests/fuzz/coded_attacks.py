@@ -13,7 +13,8 @@ from sparsespeech.model_file.codebook_encoding import CodedMatrix
 from sparsespeech.model_file.huffman import BLOCK_SYMBOLS, CodedStream, encode
 from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.writer import encode_model
-from tests.fuzz.attacks import (
+from tests.fuzz.forged_files import (
+    MATRIX,
     PLAIN,
     Attack,
     Tensors,
@@ -24,7 +25,6 @@ from tests.fuzz.attacks import (
     with_tensors,
 )
 
-MATRIX = "layer1.weights"
 CODED = encode_model(replace(decode_model(PLAIN), encoding="huffman"))
 
 

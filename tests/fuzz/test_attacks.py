@@ -12,11 +12,13 @@ import pytest
 
 from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file.reader import decode_model, read_model
-from tests.fuzz.attacks import ATTACKS as PLAIN_ATTACKS
-from tests.fuzz.attacks import CONVOLVED, PLAIN, PROJECTED, WIDE
 from tests.fuzz.coded_attacks import CODED, CODED_ATTACKS
+from tests.fuzz.container_attacks import CONTAINER_ATTACKS
+from tests.fuzz.forged_files import CONVOLVED, PLAIN, PROJECTED, WIDE
+from tests.fuzz.manifest_attacks import MANIFEST_ATTACKS
+from tests.fuzz.tensor_attacks import TENSOR_ATTACKS
 
-ATTACKS = PLAIN_ATTACKS | CODED_ATTACKS
+ATTACKS = CONTAINER_ATTACKS | MANIFEST_ATTACKS | TENSOR_ATTACKS | CODED_ATTACKS
 ALLOWED_FACTOR = 20
 ALLOWED_CODED_FACTOR = 200  # a nonzero takes 2 bits at least where it is coded, 8 bits else
 ALLOWED_BYTES = 2**20

@@ -18,8 +18,8 @@ from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file.container import Container, parse, seal, serialise
 from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.writer import encode_model
-from tests.fuzz.attacks import CONVOLVED, PLAIN, PROJECTED, WIDE, split, with_manifest_text
 from tests.fuzz.coded_attacks import CODED
+from tests.fuzz.forged_files import CONVOLVED, PLAIN, PROJECTED, WIDE, split, with_manifest_text
 
 # The fast suite draws one seed, the slow one many.
 SEEDS = pytest.mark.parametrize(

@@ -58,7 +58,7 @@ CONTENDERS = {
     OURS_SPARSE: Contender("sparse bf16", "ours, 96 % pruned"),
     "nn_lstm_fp32": Contender("torch fp32", "nn.LSTM, float32"),
     "nn_lstm_bf16": Contender("torch bf16", "nn.LSTM, bf16 autocast"),
-    "nn_lstm_packed": Contender("packed bf16", "nn.LSTM, packed sequences, bf16"),
+    "nn_lstm_packed": Contender("packed bf16", "nn.LSTM, packed, bf16"),
 }
 TORCH = ("nn_lstm_fp32", "nn_lstm_bf16", "nn_lstm_packed")
 

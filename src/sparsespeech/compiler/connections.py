@@ -36,6 +36,7 @@ class Connection:
     source: int
     sinks: tuple[int, ...]  # cores in path order, the host last
     slots: int  # wanted of the wheel
+    most_slots: int = 0  # given if they are left over; more are of no use
     frame: int = 0  # activations of a frame
     heads: tuple[int, ...] = ()  # sinks that take only the heads of the frames
     in_loop: bool = False  # fed back: its way is part of every step of the recurrence
@@ -174,7 +175,8 @@ def _add_frames_of_host(
     frame = max(last for chain in chains for _, last in chain.slices)
     slots = slots_for_frame(plan.config, frame, _pass_cycles(chains, plan.config) // 2)
     sinks = tuple(sorted(cores | set(heads)))
-    found.add(Connection(name, "activations", HOST, sinks, slots, frame=frame, heads=heads))
+    most = plan.config.slots
+    found.add(Connection(name, "activations", HOST, sinks, slots, most, frame, heads))
 
 
 def _add_linear_outputs(
@@ -259,6 +261,7 @@ def _add_sequence_stream(
             source=_tail(producer),
             sinks=tuple(sorted({*cores, *heads})),
             slots=slots_for_frame(plan.config, producer.outputs, cycles),
+            most_slots=plan.config.slots,
             frame=producer.outputs,
             heads=heads,
         )
@@ -280,6 +283,7 @@ def _add_recurrent_outputs(found: Connections, plan: Plan) -> None:
                 source=source,
                 sinks=(*sorted(cores), HOST),
                 slots=slots_for_rate(plan.config, plan.config.row_lanes / 4),
+                most_slots=plan.config.slots // 2,
                 frame=max(chain.outputs for chain in chains),
                 in_loop=True,
             )

@@ -5,11 +5,12 @@ Axes: N row groups of a task, R row lanes, Q windows.
 - *Efficiency* is the share of a core's dense-equivalent weights that the layer uses: rows x
   columns (in whole cycles of loading) over cores x rows x columns of a core. For DeepSpeech of
   2048 on ``mau-stratix10``: 12.5, 25, 50, 100 %, and 80.1 % of the whole grid, as in Table II.
-- *Cycles per frame* in streaming are those of the busiest core: for each of its tasks the words of
-  its longest stream, and the loading of its columns unless that hides behind the words. *Effective
-  throughput* counts two operations for each dense weight on the accelerator in that time, as S2's
-  54.0 TOPS does; the weights that are multiplied in fact are fewer.
-- *Packing ratio* is words a row: 1 is ideal, since a word ends one row at most.
+- *Cycles per frame* in streaming are those of the busiest core: for each of its tasks a cycle a step
+  or a word of its longest stream, whichever are more, and the loading of its columns unless that
+  hides behind them. *Effective throughput* counts two operations for each dense weight on the
+  accelerator in that time, as S2's 54.0 TOPS does; those that are multiplied in fact are fewer.
+- *Packing ratio* is these cycles a step: 1 is ideal. It is a lower bound of what a run takes, which
+  the simulator counts: rows that come late and early in different windows can cost more.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ class LayerMetrics:
     efficiency: float  # 0 to 1
     weights: int  # of the dense layer, without biases
     nonzeros: int
-    steps: int  # rows of a lane in the longest pass
+    steps: int  # row groups in the longest pass
     cycles_per_frame: int  # of the layer's busiest core
-    packing_ratio: float  # words of the longest stream of a task over its steps; the largest
+    packing_ratio: float  # of its worst task
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,11 @@ class ProgramMetrics:
     cycles_per_frame: int
     effective_tops: float
     real_tops: float  # two operations for each weight that is not zero
-    packing_ratio: float  # words of a stream over its steps, mean of all streams
+    packing_ratio: float  # of all tasks together
     words: int  # weight words stored
     entries_filled: float  # share of the words' entries that hold a weight
     memory_words: int  # that the weight memories of the grid can store
-    deepest_stream: int  # words, of AcceleratorConfig.memory_words
+    deepest_stream: int  # words, of AcceleratorConfig.weight_words
     links: tuple[LinkLoad, ...]
 
     @property
@@ -106,9 +107,7 @@ def program_metrics(program: Program) -> ProgramMetrics:
     weights, nonzeros = sum(row.weights for row in rows), sum(row.nonzeros for row in rows)
     cycles = max(_cycles_of_cores(program, program.tasks).values())
     words = sum(int(task.word_count.sum()) for task in program.tasks)
-    ideal = sum(
-        program.chains[task.chain].row_groups * task.word_count.size for task in program.tasks
-    )
+    steps = sum(program.chains[task.chain].row_groups for task in program.tasks)
     streams = config.cores * config.row_lanes * config.windows
     return ProgramMetrics(
         target=config.name,
@@ -125,10 +124,10 @@ def program_metrics(program: Program) -> ProgramMetrics:
         cycles_per_frame=cycles,
         effective_tops=throughput_tops(weights, cycles, config),
         real_tops=throughput_tops(nonzeros, cycles, config),
-        packing_ratio=words / ideal,
+        packing_ratio=sum(_multiply_cycles(program, task) for task in program.tasks) / steps,
         words=words,
         entries_filled=nonzeros / (words * config.multipliers_per_window),
-        memory_words=streams * config.memory_words,
+        memory_words=streams * config.weight_words,
         deepest_stream=_deepest_stream(program),
         links=link_loads(program),
     )
@@ -176,7 +175,7 @@ def _layer_metrics(program: Program, layer: Layer) -> LayerMetrics:
         steps=max(chain.row_groups for chain in chains.values()),
         cycles_per_frame=max(_cycles_of_cores(program, tasks).values()),
         packing_ratio=max(
-            int(task.word_count.max()) / chains[task.chain].row_groups for task in tasks
+            _multiply_cycles(program, task) / chains[task.chain].row_groups for task in tasks
         ),
     )
 
@@ -193,9 +192,14 @@ def _cycles_of_cores(program: Program, tasks: tuple[Task, ...]) -> dict[int, int
     cycles: Counter[int] = Counter()
     for task in tasks:
         load = config.load_cycles(task.columns[1] - task.columns[0])
-        words = int(task.word_count.max())
-        cycles[task.core] += max(load, words) if config.double_buffered else load + words
+        multiply = _multiply_cycles(program, task)
+        cycles[task.core] += max(load, multiply) if config.double_buffered else load + multiply
     return dict(cycles)
+
+
+def _multiply_cycles(program: Program, task: Task) -> int:
+    """One row group and one word a cycle at most."""
+    return max(program.chains[task.chain].row_groups, int(task.word_count.max()))
 
 
 def _deepest_stream(program: Program) -> int:

@@ -3,35 +3,51 @@
 Axes: N row groups, R row lanes, Q windows, G multipliers of a window and lane, S column slices
 (tasks of the chain), n nonzeros, J = S R Q streams.
 
-A stream holds the weights of one slice, lane and window, row group after row group. Each word ends
-one row group at most and is shared by two at most, so N row groups take N words at least. The
-packer fills the word that ends a row with as much of the next row as fits, and starts a word only
-when the one before is full. No other packing ends any row in an earlier word: a row that starts
-with fewer weights in its predecessor's word needs no fewer words of its own, and a word spent
-earlier gives no more than the G places it has. So the adder tree never waits for a row that could
-have been there. ``docs/accelerator.md`` compares this with lockstep and with a crossbar.
+A stream holds the weights of one slice, lane and window, row group after row group. A word holds
+entries of two rows at most. The packer puts as much of the next row behind the end of a row as
+fits; if all of it fits, it ends there too and the word is closed; other words are filled. No
+packing ends any row in an earlier word: whatever is put later leaves the rows behind it no more
+room. So the adder tree never waits for a row that could have been there, and a window that was
+late catches up: short rows go by two a word.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsespeech.accelerator_config import AcceleratorConfig
-from sparsespeech.compiler.word_format import WordFields, encode_words, window_of
+from sparsespeech.compiler.word_format import (
+    WordFields,
+    encode_words,
+    window_of,
+    window_width,
+)
 from sparsespeech.model_file.model import SparseMatrix
 
 
-class PackedTask(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class PackedTask:
     """The words of one slice of a chain."""
 
     words: NDArray[np.uint64]  # [R, Q, most words of a stream], 0 behind a stream's last word
-    count: NDArray[np.int32]  # [R, Q], words of each stream
+    counts: NDArray[np.int32]  # [R, Q], words of each stream
 
 
-class _Nonzeros(NamedTuple):
+class RowLayout(NamedTuple):
+    """How the weights of each row lie in the words of its stream; all arrays are int64[N, J]."""
+
+    before: NDArray[np.int64]  # weights in the word in which the row before ends
+    word: NDArray[np.int64]  # in which the row ends
+    split: NDArray[np.int64]  # weights in that word, but for rows that join
+    joins: NDArray[np.int64]  # 1 if the row before ends in that word as well
+
+
+@dataclass(frozen=True, eq=False)
+class _Nonzeros:
     """Weights in the order of their stream, row group and column; all arrays are [n]."""
 
     stream: NDArray[np.int64]  # (slice * R + lane) * Q + window
@@ -51,30 +67,28 @@ def pack_chain(
 
     Raises CompileError if a weight or a column does not fit its field of the word.
     """
-    streams_of_slice = config.row_lanes * config.windows
-    streams = streams_of_slice * len(slices)
+    shape = (config.row_lanes, config.windows)
+    streams = config.row_lanes * config.windows
     nonzeros, counts = _sorted_nonzeros(matrix, rows, slices, config)
-    before, words_used, entries_in_last = _row_layout(counts, config.multipliers_per_window)
-    row_end = np.cumsum(words_used, axis=0) - 1  # [N, J]
-    totals = row_end[-1] + 1 if row_end.size else np.zeros(streams, dtype=np.int64)
+    edges = np.searchsorted(nonzeros.stream, streams * np.arange(len(slices) + 1))
     packed = []
     for number in range(len(slices)):
-        first = number * streams_of_slice
-        own = slice(*np.searchsorted(nonzeros.stream, (first, first + streams_of_slice)))
-        part = _Nonzeros(*(array[own] for array in nonzeros))
-        chosen = slice(first, first + streams_of_slice)
-        words = _words(
-            part._replace(stream=part.stream - first),
-            before[:, chosen],
-            row_end[:, chosen],
-            entries_in_last[:, chosen],
-            config,
+        own = slice(edges[number], edges[number + 1])
+        part = _Nonzeros(
+            nonzeros.stream[own] - number * streams,
+            nonzeros.group[own],
+            nonzeros.ordinal[own],
+            nonzeros.index[own],
+            nonzeros.weight[own],
         )
-        shape = (config.row_lanes, config.windows)
+        layout = row_layout(
+            counts[:, number * streams : (number + 1) * streams], config.multipliers_per_window
+        )
+        words = _words(part, layout, config)
         packed.append(
             PackedTask(
                 words.reshape(*shape, words.shape[1]),
-                totals[chosen].astype(np.int32).reshape(shape),
+                (layout.word[-1] + 1).astype(np.int32).reshape(shape),
             )
         )
     return packed
@@ -97,7 +111,8 @@ def _sorted_nonzeros(
     source = np.repeat(matrix.row_start[of_matrix], lengths) + inside
     column = matrix.column[source].astype(np.int64)
     part = np.searchsorted(starts, column, side="right") - 1
-    window, index = window_of(column - starts[part], config)
+    widths = np.array([window_width(stop - start, config) for start, stop in slices])
+    window, index = window_of(column - starts[part], widths[part])
     stream = (part * lanes + lane) * config.windows + window
     key = stream * groups + group
     order = np.argsort(key, kind="stable")  # columns of a row rise already
@@ -110,51 +125,44 @@ def _sorted_nonzeros(
     return nonzeros, np.ascontiguousarray(counts.reshape(streams, groups).T)
 
 
-def _row_layout(
-    counts: NDArray[np.int64], places: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """How the weights of each row lie, from ``counts`` [N, J]; three arrays [N, J].
-
-    Weights in the word that ends the row before; words from the next one to the row's own last;
-    weights in that last word (its split).
-    """
-    before, words, split = np.empty_like(counts), np.empty_like(counts), np.empty_like(counts)
-    free = np.zeros(counts.shape[1], dtype=np.int64)  # places left by the row before
+def row_layout(counts: NDArray[np.int64], places: int) -> RowLayout:
+    """Where the rows of streams end: ``counts`` [N, J] weights, ``places`` entries of a word."""
+    layout = RowLayout(*(np.empty_like(counts) for _ in RowLayout._fields))
+    word = np.full(counts.shape[1], -1)
+    free = np.zeros_like(word)  # places behind the row that ends in ``word``
+    open_ = np.zeros(word.shape, dtype=np.bool_)  # another row may share ``word``
     for row, count in enumerate(counts):
-        np.minimum(count, free, out=before[row])
-        left = count - before[row]
-        np.maximum((left + places - 1) // places, 1, out=words[row])
-        np.subtract(left, (words[row] - 1) * places, out=split[row])
-        free = places - split[row]
-    return before, words, split
+        np.minimum(count, free, out=layout.before[row])
+        left = count - layout.before[row]
+        joins = open_ & (left == 0)
+        words = np.where(joins, 0, np.maximum(-(-left // places), 1))
+        word = word + words
+        layout.word[row] = word
+        layout.split[row] = left - np.where(joins, 0, (words - 1) * places)
+        layout.joins[row] = joins
+        open_ = ~joins
+        free = np.where(joins, 0, places - layout.split[row])
+    return layout
 
 
-def _words(
-    nonzeros: _Nonzeros,
-    before: NDArray[np.int64],
-    row_end: NDArray[np.int64],
-    split: NDArray[np.int64],
-    config: AcceleratorConfig,
-) -> NDArray[np.uint64]:
+def _words(nonzeros: _Nonzeros, layout: RowLayout, config: AcceleratorConfig) -> NDArray[np.uint64]:
     """The words of one task, uint64[R Q, most words of a stream]."""
-    streams = row_end.shape[1]
+    streams = layout.word.shape[1]
     places = config.multipliers_per_window
-    depth = int(row_end[-1].max()) + 1 if row_end.size else 0
-    end_before = np.vstack((np.full((1, streams), -1), row_end[:-1]))  # of the row before
-    split_before = np.vstack((np.full((1, streams), places), split[:-1]))
     at = (nonzeros.group, nonzeros.stream)
-    own = nonzeros.ordinal - before[at]  # number in the row's own words; negative: shared word
-    shared = own < 0
-    word = end_before[at] + np.where(shared, 0, 1 + own // places)
-    place = np.where(shared, split_before[at] + nonzeros.ordinal, own % places)
-    shape = (streams, depth)
-    weight = np.zeros((*shape, places), dtype=np.int64)
-    index = np.zeros((*shape, places), dtype=np.int64)
+    word_before = np.vstack((np.full((1, streams), -1), layout.word[:-1]))
+    split_before = np.vstack((np.zeros((1, streams), dtype=np.int64), layout.split[:-1]))
+    own = nonzeros.ordinal - layout.before[at]  # number in the row's own words; negative: shared
+    word = word_before[at] + np.where(own < 0, 0, 1 + own // places)
+    place = np.where(own < 0, split_before[at] + nonzeros.ordinal, own % places)
+    shape = (streams, int(layout.word[-1].max()) + 1)
+    weight, index = np.zeros((2, *shape, places), dtype=np.int64)
     weight[nonzeros.stream, word, place] = nonzeros.weight
     index[nonzeros.stream, word, place] = nonzeros.index
-    last = np.zeros(shape, dtype=np.bool_)
-    splits = np.zeros(shape, dtype=np.int64)
-    every = np.arange(streams)[np.newaxis, :]
-    last[every, row_end] = True
-    splits[every, row_end] = split
-    return encode_words(WordFields(weight, index, splits, last), config)
+    split, ends = np.zeros((2, *shape), dtype=np.int64)
+    stream = np.broadcast_to(np.arange(streams), layout.word.shape)
+    first = layout.joins == 0
+    split[stream[first], layout.word[first]] = layout.split[first]
+    ends[stream[first], layout.word[first]] = 1
+    ends[stream[~first], layout.word[~first]] = 2
+    return encode_words(WordFields(weight, index, split, ends), config)

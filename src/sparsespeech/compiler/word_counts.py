@@ -1,16 +1,8 @@
-"""How many weight words a matrix needs in each lane and window, before any word is packed.
+"""How many weight words a matrix needs in each lane and window, for any number of row groups.
 
-Axes: P row groups, T column slices (tasks), N steps of a row group, R row lanes, Q windows, G
-entries of a word.
+Axes: P row groups, T column slices (tasks), N steps of a row group, R row lanes, Q windows.
 
-A word holds entries of at most two rows and ends at most one. Packed as early as possible, row i
-ends in word ``w`` and its entries fill the stream up to entry ``p``:
-
-    w = max(w + 1, ceil((p + n) / G) - 1)        n entries of row i; one row end a word
-    p = max(p + n, w * G)                        the next row starts in word w or behind
-
-No order of the same entries ends earlier: neither may a row start before the word in which the
-row before it ends, nor two rows end in one word.
+Only the number of nonzeros of each row in each window counts, which is found once a matrix.
 """
 
 from __future__ import annotations
@@ -22,7 +14,8 @@ from numpy.typing import NDArray
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.layer_shapes import MatrixShape, rows_of_steps, step_runs
-from sparsespeech.compiler.word_format import window_of
+from sparsespeech.compiler.packing import row_layout
+from sparsespeech.compiler.word_format import window_of, window_width
 from sparsespeech.model_file.model import SparseMatrix
 
 Integers = NDArray[np.int64]
@@ -34,23 +27,19 @@ def entries_of_windows(
     """Nonzeros of each row in each slice and window; int64[rows, T, Q]."""
     rows, count = matrix.shape[0], len(slices)
     edges = np.array([start for start, _ in slices])
+    widths = np.array([window_width(stop - start, config) for start, stop in slices])
     row = np.repeat(np.arange(rows), np.diff(matrix.row_start))
     task = np.searchsorted(edges, matrix.column, side="right") - 1
-    window, _ = window_of(matrix.column - edges[task], config)
+    window, _ = window_of(matrix.column - edges[task], widths[task])
     place = (row * count + task) * config.windows + window
     total = np.bincount(place, minlength=rows * count * config.windows)
     return total.reshape(rows, count, config.windows)
 
 
-def words_of_streams(entries: Integers, per_word: int) -> Integers:
-    """Words of streams of rows; int64[N, ...] entries to int64[...]."""
-    last = np.full(entries.shape[1:], -1, dtype=np.int64)
-    filled = np.zeros(entries.shape[1:], dtype=np.int64)
-    for row in entries:
-        filled = filled + row
-        last = np.maximum(last + 1, -(-filled // per_word) - 1)
-        filled = np.maximum(filled, last * per_word)
-    return last + 1
+def words_of_streams(entries: Integers, places: int) -> Integers:
+    """Words of streams of rows with ``places`` entries a word; int64[N, ...] to int64[...]."""
+    layout = row_layout(entries.reshape(entries.shape[0], -1), places)
+    return (layout.word[-1] + 1).reshape(entries.shape[1:])
 
 
 def words_of_row_groups(

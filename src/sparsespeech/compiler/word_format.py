@@ -18,7 +18,7 @@ window with few weights run ahead and one with many catch up: two short rows tak
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,11 @@ from sparsespeech.errors import CompileError
 
 WORD_BITS = 64  # of the unsigned integers that hold words on the host
 
-Integers = NDArray[np.integer[Any]]
+Integers = NDArray[np.int64]
 
 
-class WordFields(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class WordFields:
     """The parts of an array of words of any shape [...]."""
 
     weight: Integers  # [..., G], -2^(weight_bits-1) .. 2^(weight_bits-1) - 1
@@ -45,7 +46,7 @@ def check_word_bits(config: AcceleratorConfig) -> None:
     if config.word_bits > WORD_BITS:
         raise CompileError(
             f"{config.name}: a weight word has {config.word_bits} bits, at most {WORD_BITS} can be "
-            "stored; take fewer multipliers_per_window, weight_bits or window_columns"
+            "compiled; set fewer multipliers_per_window or weight_bits with --config"
         )
 
 

@@ -33,6 +33,7 @@ class Record:
     passes: list[list[tuple[Frame, Pass]]]  # a block
     flits: list[list[Times]]  # a stream: when the flits of each frame were put on
     outputs: list[tuple[Frame, int, int]] = field(default_factory=list)  # frame, chain, arrival
+    host_frames: list[tuple[Frame, int]] = field(default_factory=list)  # and their first flit
 
 
 class Fabric:
@@ -61,6 +62,13 @@ class Fabric:
     def _credit_circuit(self, wiring: BlockWiring) -> int | None:
         stream = credit_stream(self.program, wiring.cores[wiring.credit_core])
         return None if stream is None else self.program.streams.index(stream)
+
+    @property
+    def tree(self) -> int:
+        """Cycles from a pop to the output register."""
+        stages = self.config.stages
+        tree = self.config.tree_levels * stages.tree_level
+        return tree + stages.chain_add + stages.output_register
 
     def advance(self, block: int, variant: int, complete: Times, frame: Frame) -> Pass:
         """The pass of ``frame``, and the credit that its last pop sends (T11)."""
@@ -98,7 +106,17 @@ class Fabric:
         return max(arrivals)
 
     def complete(self, parts: tuple[Part, ...], put_on: dict[int, Times], core: int) -> int:
-        """When all parts of a frame lie in the staging of ``core`` (T10)."""
+        """When all parts of a frame lie in the staging of ``core`` (T10).
+
+        Raises SimulationError for a part whose stream carries no such frame (yet).
+        """
+        missing = [part.stream for part in parts if part.stream not in put_on]
+        if missing:
+            name = self.program.streams[missing[0]].name
+            raise SimulationError(
+                f"core {core} waits for stream {name}, on which no frame has been sent before; "
+                "chains must stand behind those that feed them: compile the program again"
+            )
         return self.config.stages.staging_write + max(
             int(put_on[part.stream][part.last_flit]) + self.circuits[part.stream].delay(core)
             for part in parts
@@ -110,8 +128,7 @@ class Fabric:
         if chain.output_stream is None:
             return None
         stages = self.config.stages
-        delay = self.config.tree_levels * stages.tree_level + stages.chain_add
-        delay += stages.output_register + stages.requantize + stages.flit + stages.inject
+        delay = self.tree + stages.requantize + stages.flit + stages.inject
         if chain.role == "recurrent":
             delay += stages.pointwise
         pops = step.relative_pops[-1, self._flit_rows[variant.chain]] + np.int64(step.base + delay)

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsespeech.accelerator_config import AcceleratorConfig
-from sparsespeech.compiler.program import Sequence
+from sparsespeech.compiler.program import HOST, Sequence
 from sparsespeech.errors import SimulationError
-from sparsespeech.simulator.core import Times
-from sparsespeech.simulator.network import Circuit
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class SequenceMemory:
     def __init__(self, config: AcceleratorConfig, sequence: Sequence, order: FrameOrder) -> None:
         """Raises SimulationError for a wave that does not fit."""
         for wave in range(order.waves):
-            if order.frames(wave) > sequence.frames:
+            if HOST != sequence.chain and order.frames(wave) > sequence.frames:
                 raise SimulationError(
                     f"wave {wave} has {order.frames(wave)} frames, the sequence memory of chain "
                     f"{sequence.chain} holds {sequence.frames}; shorten the utterances or put "
@@ -141,21 +139,3 @@ class SequenceMemory:
             return 0
         left = self._left[wave]
         return max(left) + self._credit if len(left) == self._directions else None
-
-
-class Sender:
-    """One stream of one sequence: frames are put on whole, one after the other."""
-
-    def __init__(self, config: AcceleratorConfig, circuit: Circuit, flits: int) -> None:
-        """``flits``: F of a frame."""
-        self._start = config.stages.staging_read + config.stages.inject
-        self._circuit = circuit
-        self._flits = flits
-        self.free = 0  # when the frame before was put on whole
-
-    def send(self, decided: int) -> Times:
-        """Cycles on which the flits of a frame are put on, [F]."""
-        ready = np.full(self._flits, decided + self._start, dtype=np.int64)
-        put_on = self._circuit.put_on(ready)
-        self.free = int(put_on[-1])
-        return put_on

@@ -2,9 +2,10 @@
 
 Axes: N row groups of a task, R row lanes, Q windows, n weights, w words of a task.
 
-A memory is read word by word. Every entry belongs to the row group that is open, until the word
-that says ``last``: there the entries from ``split`` on belong to the next row group. Nothing here
-is shared with the compiler that packed the words, so that a mistake of it does not pass unseen.
+A memory is read word by word. Every entry belongs to the row group that is open, until a word in
+which that ends: there the entries from ``split`` on belong to the next one, which may end there
+too. Nothing here is shared with the compiler that packed the words, so that a mistake of it does
+not pass unseen.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class _Streams(NamedTuple):
     words: NDArray[np.uint64]  # [w]
     owner: Numbers  # [w], stream of each word
     first: Numbers  # [R Q]
-    count: Numbers  # [R Q]
+    counts: Numbers  # [R Q]
 
     def refuse(self, broken: NDArray[np.bool_], flaw: str, word: Numbers | None = None) -> None:
         """Raise ProgramFileError for the first True of ``broken`` [w], or [..] of ``word``."""
@@ -87,16 +88,17 @@ def execute_words(
     Raises ProgramFileError as :func:`task_weights`.
     """
     streams = _read(image, word_start, word_count, config, where)
-    last, split = _row_marks(streams)
-    row_end = _row_ends(streams, last, row_groups)
+    ends, split = _row_marks(streams)
+    row_end = _row_ends(streams, ends, row_groups)
     word, place, weight, index = _entries(streams)
-    open_group = np.cumsum(last) - last - streams.owner * row_groups  # as every stream ends N
-    group = open_group[word] + (last[word] & (place >= split[word]))
+    open_group = np.cumsum(ends) - ends - streams.owner * row_groups  # as every stream ends N
+    group = open_group[word] + ((ends[word] > 0) & (place >= split[word]))
     streams.refuse(group >= row_groups, "holds a weight behind the last row", word)
     lane, window = np.divmod(streams.owner[word], config.windows)
-    cycle, byte = np.divmod(index, config.load_word_bytes)  # of the load that wrote the activation
-    column = (cycle * config.windows + window) * config.load_word_bytes + byte
-    streams.refuse(column >= columns, f"names a column above {columns - 1}", word)
+    width = config.load_word_bytes * config.load_cycles(columns)  # what a load writes to a window
+    column = window * width + index
+    outside = (index >= width) | (column >= columns)
+    streams.refuse(outside, f"names a column that the task of {columns} does not have", word)
     row = group * config.row_lanes + lane
     order = np.argsort(row * config.columns + column, kind="stable")
     row, column, weight, word = row[order], column[order], weight[order], word[order]
@@ -144,22 +146,24 @@ def _read(
     return streams
 
 
-def _row_marks(streams: _Streams) -> tuple[NDArray[np.bool_], Numbers]:
-    """``last`` and ``split`` [w]; proves that split is 0 .. G, and 0 where no row ends."""
+def _row_marks(streams: _Streams) -> tuple[Numbers, Numbers]:
+    """Rows that end in each word and the ``split`` of the first, [w]; proves split <= G."""
     config = streams.config
     largest = config.multipliers_per_window
     shift = largest * (config.weight_bits + config.index_bits)
-    marks = (streams.words >> np.uint64(shift)).astype(np.int64)  # split, then last above it
+    marks = (streams.words >> np.uint64(shift)).astype(np.int64)  # split bits, then last
     last, split = np.divmod(marks, 1 << config.split_bits)
+    ends = np.where(last == 1, 1, np.where(split > 0, 2, 0))  # two ends: no last, split + 1
+    split -= ends == 2
     streams.refuse(split > largest, f"has a split above {largest}")
-    streams.refuse((last == 0) & (split > 0), "has a split, but no row ends in it")
-    return last.astype(np.bool_), split
+    return ends, split
 
 
-def _row_ends(streams: _Streams, last: NDArray[np.bool_], row_groups: int) -> Numbers:
+def _row_ends(streams: _Streams, ends: Numbers, row_groups: int) -> Numbers:
     """[R, Q, N]; proves that N rows end in each stream, the last one in its last word."""
     config = streams.config
-    found = np.bincount(streams.owner[last], minlength=streams.count.size)
+    running = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(ends)))
+    found = running[streams.first + streams.counts] - running[streams.first]
     wrong = np.flatnonzero(found != row_groups)
     if wrong.size:
         lane, window = divmod(int(wrong[0]), config.windows)
@@ -167,10 +171,11 @@ def _row_ends(streams: _Streams, last: NDArray[np.bool_], row_groups: int) -> Nu
             f"{streams.where}: lane {lane}, window {window}: {found[wrong[0]]} rows end, the chain "
             f"has {row_groups} row groups; compile it again"
         )
-    final = streams.first + streams.count - 1
-    streams.refuse(~last[final], "follows the end of the last row", final)
-    position = np.flatnonzero(last).reshape(-1, row_groups) - streams.first[:, np.newaxis]
-    return np.asarray(position.reshape(config.row_lanes, config.windows, row_groups))
+    final = streams.first + streams.counts - 1
+    streams.refuse(ends[final] == 0, "follows the end of the last row", final)
+    position = np.repeat(np.arange(ends.size), ends).reshape(-1, row_groups)
+    position -= streams.first[:, np.newaxis]
+    return position.reshape(config.row_lanes, config.windows, row_groups)
 
 
 def _entries(streams: _Streams) -> tuple[Numbers, Numbers, Numbers, Numbers]:

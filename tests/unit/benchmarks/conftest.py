@@ -16,7 +16,7 @@ from tests.reference_engine import ReferenceEngine
 def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs a turn, and no pause after it."""
     monkeypatch.setattr(measurement, "TURN_SECONDS", 0.0)
-    monkeypatch.setattr(measurement, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(measurement, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture(autouse=True)

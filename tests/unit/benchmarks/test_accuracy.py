@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import scipy.stats
 
-from sparsespeech.benchmarks.accuracy import (
-    AccuracyOptions,
-    Recognised,
-    Request,
-    run_accuracy,
-)
+from sparsespeech.benchmarks.accuracy import AccuracyOptions, run_accuracy
+from sparsespeech.benchmarks.accuracy_differences import BY_SEED, MEANS
+from sparsespeech.benchmarks.accuracy_markdown import accuracy_markdown
 from sparsespeech.benchmarks.accuracy_plan import parse_plan
+from sparsespeech.benchmarks.accuracy_request import Recognised, Request
 from sparsespeech.benchmarks.plots import draw
 from sparsespeech.benchmarks.result import BenchResult
 from sparsespeech.evaluation.word_error_rate import count_errors
@@ -72,12 +71,36 @@ def test_the_four_rows_and_the_paired_mean() -> None:
     assert figures["an4_sparse_int8_cer"] == pytest.approx(15 * 10 / 19)
     assert figures["an4_cer_drop"] == pytest.approx(100 * (10 / 3) / 190)
     assert len(recogniser.requests) == 12
-    rows = result.table("differences: sparse int8 less dense float")
-    drops = [row["difference"] for row in rows if row["rate"] == "wer"]
-    assert drops == pytest.approx([3.0, 3.0, 4.0])
+    drops = {
+        compared: [row["difference"] for row in result.table(BY_SEED)
+                   if (row["rate"], row["compared"]) == ("wer", compared)]
+        for compared in ("sparse int8", "sparse float", "dense int8")
+    }  # fmt: skip
+    assert drops["sparse int8"] == pytest.approx([3.0, 3.0, 4.0])
+    assert drops["sparse float"] == pytest.approx([1.0, 0.0, 4.0])
+    assert drops["dense int8"] == pytest.approx([1.0, 0.0, 2.0])
+    medians = {(row["weights"], row["arithmetic"]): row for row in result.table("medians")}
+    assert medians["sparse", "int8"]["lowest_wer"] == pytest.approx(13.0)
+    assert medians["dense", "float"]["highest_wer"] == pytest.approx(12.0)
     stored = [row.get("bytes_stored") for row in result.table("an4")]
     assert [size is None for size in stored] == [True, False] * 6
     assert not any(request.with_lm for request in recogniser.requests)
+
+
+def test_the_mean_has_the_t_that_scipy_has() -> None:
+    result, _ = measure(corpus())
+    # Of 10 % + 3, 3, 4 points; dense words are the paired half of the test.
+    expected = scipy.stats.ttest_rel([13.0, 15.0, 15.0], [10.0, 12.0, 11.0])
+    interval = expected.confidence_interval(0.95)
+    assert result.figures["an4_drop_t"] == pytest.approx(expected.statistic)
+    assert result.figures["an4_drop_p"] == pytest.approx(expected.pvalue)
+    assert result.figures["an4_drop_t_low"] == pytest.approx(interval.low)
+    assert result.figures["an4_drop_t_high"] == pytest.approx(interval.high)
+    one, _ = measure(corpus(pairs=PAIRS[:1]))
+    assert "an4_drop_t" not in one.figures
+    assert one.figures["an4_drop"] == pytest.approx(3.0)
+    for row in one.table(MEANS):
+        assert "t" not in row
 
 
 def test_a_language_model_adds_figures_of_its_own() -> None:
@@ -99,6 +122,18 @@ def test_single_runs_name_the_figures_of_the_posters() -> None:
         "an4_wer_density10": pytest.approx(15.0), "an4_cer_density10": pytest.approx(150 / 19),
     }  # fmt: skip
     assert result.table("published") == []
+    published = {(row["run"], row["source"]) for row in result.table("published, single runs")}
+    assert published == {("9054", "S3"), ("density10", "S4")}
+    assert all("difference" not in row for row in result.table("an4, single runs"))
+
+
+def test_a_single_run_is_compared_with_the_first_dense_network() -> None:
+    result, _ = measure(corpus(single={"9054": "s2", "mine": "s0"}))
+    rows = result.table("an4, single runs")
+    assert [row["difference"] for row in rows] == pytest.approx([5.0, 5.0, 1.0, 3.0])
+    assert rows[0]["low"] < 5.0 < rows[0]["high"]
+    assert [row["dense_wer"] for row in rows] == pytest.approx([10.0] * 4)
+    assert {row["run"] for row in result.table("published, single runs")} == {"9054"}
 
 
 def test_speakers_drawn_whole_change_the_interval_only() -> None:
@@ -129,13 +164,66 @@ def test_the_curve_counts_the_smaller_of_file_and_plain_bytes() -> None:
     assert [request.arithmetic for request in curve] == ["int8"] * 3 + ["float"]
     (tried,) = result.table("tried")
     assert (tried["label"], tried["note"], tried["wer"]) == ("long", "2x", pytest.approx(12.0))
+    assert "difference" not in tried
+    two = [*PLAN["tried"]["runs"], {"checkpoint": "s2"}]
+    both, _ = measure({**PLAN, "tried": {"manifest": "dev", "runs": two}})
+    assert both.table("tried")[1]["difference"] == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize("plan", [PLAN, corpus(lm="x.arpa")])
-def test_the_picture(plan: object, tmp_path: Path) -> None:
+SINGLE = corpus(pairs=[], single={"9054": "s0"})
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (PLAN, ("dense small", "384", "15.00", "sparse: 96.0%")),
+        (corpus(lm="x.arpa"), ("an4, LM", "an4, LM: sparse int8", "+3.33", "S2, Table III")),
+        (corpus(pairs=PAIRS[:1]), ("13.00", "an4: dense int8")),
+        (SINGLE, ("an4: 9054, int8",)),
+        (
+            {"corpora": {n: {"manifest": n, "pairs": PAIRS[:1]} for n in "abc"}},
+            ("13.00", "c: sparse"),
+        ),
+    ],
+)
+def test_the_picture(plan: object, expected: tuple[str, ...], tmp_path: Path) -> None:
     result, _ = measure(plan)
     draw(result, tmp_path / "accuracy.svg")
     text = (tmp_path / "accuracy.svg").read_text()
-    expected = ("dense small", "384") if plan is PLAN else ("seed 2", "an4, LM, mean")
-    for words in ("15.00", "sparse: 96.0%", *expected):
+    for words in expected:
         assert words in text
+
+
+def table_rows(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_markdown_of_table_iii() -> None:
+    result, _ = measure(corpus(single={"9054": "s1", "density10": "s2"}))
+    text = accuracy_markdown(result)
+    rows = table_rows(text)
+    assert ["96.0% sparse", "int8", "15.00 [13.00, 15.00]", "7.89", "396", "0.007 MB", "6.29"] in [
+        row[:7] for row in rows
+    ]
+    (mean,) = (row for row in rows if row[0] == "sparse int8")
+    figures = result.figures
+    assert mean[1] == (f"+3.33 [{figures['an4_drop_low']:+.2f}, {figures['an4_drop_high']:+.2f}]")
+    assert mean[2] == f"{figures['an4_drop_t']:.2f} (p {figures['an4_drop_p']:.2f})"
+    assert mean[5] == "+0.23"
+    single = {(row[0], row[1]): row[7] for row in rows if row[0] in ("9054", "density10")}
+    assert single == {
+        ("9054", "float"): "S3: 5.39 (+0.27)", ("9054", "int8"): "",
+        ("density10", "float"): "S4: 12.22 (-0.68)", ("density10", "int8"): "S4: 11.96 (-0.94)",
+    }  # fmt: skip
+    assert "median of 3 seeds" in text
+
+
+def test_the_markdown_of_one_seed_a_curve_and_what_was_tried() -> None:
+    result, _ = measure({**PLAN, **corpus(pairs=PAIRS[:1])})
+    text = accuracy_markdown(result)
+    rows = table_rows(text)
+    assert "one seed:" in text
+    assert ["less dense float", "WER, points", "CER, points", "S2, WER"] in rows
+    assert ["sparse large", "384", "396", "0.009 MB"] in [row[:4] for row in rows]
+    assert ["long", "2x", "96.0%"] in [row[:3] for row in rows]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,37 @@ def test_one_json_object_on_stdout_in_the_file_and_as_a_picture(
     assert json.loads(output.read_text()) == answer
     assert plot.read_text().startswith("<?xml")
     assert "measuring input part" in shown.err
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_kept_result_is_shown_and_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, plot = tmp_path / "density.json", tmp_path / "density.svg"
+    first = tmp_path / "first.svg"
+    arguments = ["bench", "density", "--quick", "--peers", "none", "--threads", "1"]
+    assert main([*arguments, "--output", str(output), "--plot", str(first)]) == 0
+    capsys.readouterr()
+    assert main(["bench", "report", str(output), "--json", "--plot", str(plot)]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(output.read_text())
+    texts = [re.findall(r"<!-- (.*?) -->", path.read_text()) for path in (first, plot)]
+    assert texts[0] == texts[1] != []
+    assert main(["bench", "report", str(output), "--markdown", str(tmp_path / "x.md")]) == 2
+    assert "bench density has no Markdown form" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "not JSON"), ("[]", "not the result of a benchmark")]
+)
+def test_a_result_that_is_none_is_refused(
+    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.json").write_text(content)
+    assert main(["bench", "report", str(tmp_path / "x.json")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "x.json" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.usefixtures("_small")

@@ -69,12 +69,13 @@ def pairs(runs: Path, manifest: Path) -> list[object]:
 def test_rows_agree_with_evaluate_and_quantize(
     runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output, plot = runs / "accuracy.json", runs / "accuracy.png"
-    options = ("--json", "--output", output, "--plot", plot)
+    output, plot, page = (runs / f"accuracy.{suffix}" for suffix in ("json", "png", "md"))
+    options = ("--json", "--output", output, "--plot", plot, "--markdown", page)
     assert bench(runs, *pairs(runs, manifest), *options) == 0
     answer = json.loads(capsys.readouterr().out)
     assert json.loads(output.read_text()) == answer
     assert plot.stat().st_size > 10_000
+    assert "**tones**, greedy, median of 2 seeds" in page.read_text()
     rows = [row for row in answer["rows"] if row["table"] == "tones"]
     assert [(row["seed"], row["weights"], row["arithmetic"]) for row in rows[:4]] == [
         (0, "dense", "float"), (0, "dense", "int8"), (0, "sparse", "float"), (0, "sparse", "int8"),
@@ -173,6 +174,91 @@ def test_a_plan_with_its_own_calibration_set_and_a_language_model(
     assert len(list((runs / "work" / "hypotheses").iterdir())) == kept + 2
 
 
+def plan_of(runs: Path, manifest: Path) -> dict[str, Any]:
+    """A plan with something in every place that can be wrong."""
+    run = {"label": "x", "checkpoint": str(runs / "s0")}
+    corpus = {
+        "manifest": str(manifest),
+        "pairs": [{"dense": str(runs / "d0"), "sparse": str(runs / "s0")}],
+        "single": {"9054": str(runs / "s1")},
+    }
+    return {
+        "corpora": {"t": corpus},
+        "equal_nonzeros": {
+            "manifest": str(manifest),
+            "dense_small": [dict(run)],
+            "sparse_large": [dict(run)],
+        },
+        "tried": {"manifest": str(manifest), "runs": [dict(run)]},
+    }
+
+
+def change(values: Any, place: str, value: Any) -> None:
+    """Set ``value`` at a place such as ``tried.runs.0.checkpoint``."""
+    *path, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    for part in path:
+        values = values[part]
+    values[last] = value
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("corpora.t.manifest", "{runs}/no.jsonl", "corpora.t.manifest: {runs}/no.jsonl: cannot"),
+        ("corpora.t.split", "test2", "corpora.t.manifest: {manifest}: the manifest holds no"),
+        ("corpora.t.lm", "{runs}/no.arpa", "corpora.t.lm: "),
+        ("corpora.t.lm", "{manifest}", "corpora.t.lm: {manifest}"),
+        ("corpora.t.pairs.0.dense", "{runs}/no", "corpora.t.pairs[0].dense: {runs}/no: "),
+        ("corpora.t.pairs.0.sparse", "{runs}/d0", "corpora.t.pairs[0]: {runs}/d0 is 0.0% sparse"),
+        ("corpora.t.single", {"9054": "{runs}/no"}, "corpora.t.single.9054: {runs}/no: "),
+        ("equal_nonzeros.manifest", "{runs}/no", "equal_nonzeros.manifest: {runs}/no: "),
+        (
+            "equal_nonzeros.sparse_large.0.checkpoint",
+            "{runs}/no",
+            "equal_nonzeros.sparse_large[0]: {runs}/no: ",
+        ),
+        ("tried.manifest", "{runs}/no", "tried.manifest: {runs}/no: "),
+        ("tried.runs.0.checkpoint", "{runs}/no", "tried.runs[0]: {runs}/no: "),
+        ("calibration", "{runs}/no", "calibration: {runs}/no: "),
+    ],
+)
+def test_what_is_bad_is_found_before_anything_is_measured(
+    runs: Path,
+    manifest: Path,
+    place: str,
+    value: Any,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = {"runs": runs, "manifest": manifest}
+    values = plan_of(runs, manifest)
+    change(values, place, value)
+    plan = runs / "plan.yaml"
+    text = json.dumps(values)
+    for name, path in facts.items():
+        text = text.replace(f"{{{name}}}", str(path))
+    plan.write_text(text)
+    assert bench(runs, plan) == 2
+    said = capsys.readouterr().err
+    assert message.format(**facts) in said
+    assert said.count("\n") == 1
+    assert not (runs / "work").exists()
+
+
+def test_damaged_weights_are_found_before_anything_is_measured(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file,) = (runs / "s1").glob("checkpoints/*/model.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    plan = runs / "plan.yaml"
+    plan.write_text(json.dumps(plan_of(runs, manifest)))
+    assert bench(runs, plan) == 2
+    assert "corpora.t.single.9054: " in capsys.readouterr().err
+    assert not (runs / "work").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -183,6 +269,7 @@ def test_a_plan_with_its_own_calibration_set_and_a_language_model(
         (("plan.yaml",), "plan.yaml: No such file"),
         (("--manifest", "m", "--pair", "a,b", "--corpus", "A"), "small letters"),
         (("--manifest", "{manifest}", "--pair", "a,b"), "no checkpoint here"),
+        (("{plan}", "--markdown", "{manifest}"), "exists and does not hold <!-- bench accuracy"),
     ],
 )
 def test_impossible_wishes(
@@ -192,7 +279,10 @@ def test_impossible_wishes(
     message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert bench(runs, *(text.format(manifest=manifest) for text in arguments)) == 2
+    plan = runs / "good.yaml"
+    plan.write_text(json.dumps(plan_of(runs, manifest)))
+    filled = (text.format(manifest=manifest, plan=plan) for text in arguments)
+    assert bench(runs, *filled) == 2
     assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 

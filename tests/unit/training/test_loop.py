@@ -23,6 +23,7 @@ from sparsespeech.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
     read_tensors,
+    save_checkpoint,
     select,
 )
 from sparsespeech.training.float_recogniser import FloatRecogniser, build_model

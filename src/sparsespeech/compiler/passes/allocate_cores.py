@@ -66,7 +66,7 @@ def add_row_groups(
             if (
                 demand.cores(1, config) <= left
                 and more <= demand.steps(config)
-                and words(demand, more) <= config.memory_words
+                and words(demand, more) <= config.weight_words
             ):
                 groups[demand.layer] = more
                 break
@@ -78,12 +78,12 @@ def _fewest(demand: LayerDemand, config: AcceleratorConfig, words: WordCount) ->
     steps = demand.steps(config)
     for groups in range(1, steps + 1):
         rows = demand.directions_of_core * -(-steps // groups)
-        if rows <= config.weight_words and words(demand, groups) <= config.memory_words:
+        if rows <= config.weight_words and words(demand, groups) <= config.weight_words:
             return groups
     raise CompileError(
         f"{demand.shapes[0].name}: a single step of {config.row_lanes} rows needs "
         f"{words(demand, steps)} weight words in one lane and window, {config.name} stores "
-        f"{config.memory_words}; raise weight_words or multipliers_per_window with --config"
+        f"{config.weight_words}; raise weight_words or multipliers_per_window with --config"
     )
 
 
@@ -109,7 +109,7 @@ def _too_large(
         f"matrix {shape.name}, {shape.rows} x {shape.columns} with {density:.1%} nonzeros: "
         f"{fewest[largest.layer]} row groups of "
         f"{len(column_slices(shape.columns, config))} cores, as a weight memory holds "
-        f"{config.memory_words} words. {_what_helps(plan.model, demands, config)}"
+        f"{config.weight_words} words. {_what_helps(plan.model, demands, config)}"
     )
 
 

@@ -1,0 +1,84 @@
+"""How many slots each stream gets where ports cannot give all that streams want.
+
+Small networks on a large grid have many short chains: their results together are more than a port
+takes in a cycle. Then the widest streams of the port are halved. What they cannot send at once waits
+in the memory of their tail (T9), so the program stays right and gets slower.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.compiler.connections import Connection
+from sparsespeech.compiler.program import HOST, Place
+from sparsespeech.compiler.slot_wheel import (
+    HOST_PLACE,
+    Channel,
+    place_of,
+    put_port,
+    take_port,
+)
+from sparsespeech.errors import CompileError
+
+
+class SlotWidths:
+    """The number of slots of every stream, as it shrinks to what the channels can carry."""
+
+    def __init__(
+        self,
+        connections: Sequence[Connection],
+        places: tuple[Place, ...],
+        config: AcceleratorConfig,
+    ) -> None:
+        """Start from what the streams want; raises CompileError if a port is overloaded."""
+        self._connections = connections
+        self._slots = config.slots
+        self._width = [connection.slots for connection in connections]
+        for channel, numbers in _users(connections, places).items():
+            while sum(self._width[number] for number in numbers) > config.slots:
+                self.halve(numbers, channel)
+
+    def __getitem__(self, number: int) -> int:
+        """Slots of a stream."""
+        return self._width[number]
+
+    def halve(self, numbers: Sequence[int], channel: Channel) -> None:
+        """Halve the widest streams of ``numbers``, which fight for ``channel``.
+
+        Raises CompileError, which names the channel, if all of them have a single slot.
+        """
+        shared = [number for number in numbers if not self._connections[number].alone]
+        widest = max((self._width[number] for number in shared), default=1)
+        if widest == 1:
+            raise CompileError(self._overload(numbers, channel))
+        for number in shared:
+            if self._width[number] == widest:
+                self._width[number] //= 2
+
+    def _overload(self, numbers: Sequence[int], channel: Channel) -> str:
+        names = [self._connections[number].name for number in numbers]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return (
+            f"{channel} is overloaded: {len(names)} streams ({shown}) need a slot each and find no "
+            f"place in a wheel of {self._slots}; set slots = {2 * self._slots} in the file given "
+            "with --config, or compute more layers on the host with --host-layers"
+        )
+
+
+def _users(
+    connections: Sequence[Connection], places: tuple[Place, ...]
+) -> dict[Channel, list[int]]:
+    """Streams of each port of a core, and of the link to the host."""
+    users: dict[Channel, list[int]] = defaultdict(list)
+    for number, one in enumerate(connections):
+        if one.alone:
+            continue
+        users[put_port(place_of(one.source, places), one.kind)].append(number)
+        for sink in one.sinks:
+            heads = sink in one.heads
+            users[take_port(place_of(sink, places), one.kind, heads=heads)].append(number)
+        if HOST in one.sinks:  # frames and credits leave over one link
+            users[Channel((0, 0), HOST_PLACE)].append(number)
+    return users

@@ -1,0 +1,165 @@
+"""The simulator's recurrences give the cycles of a machine that is stepped cycle by cycle."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+from sparsespeech.accelerator_config import AcceleratorConfig, StageDepths
+from sparsespeech.compiler.program import HOST, Program
+from sparsespeech.simulator.machine import Run, simulate
+from tests.cycle_stepped_machine import Log, Machine
+from tests.hand_made_programs import Layer, build_program
+
+STAGE_NAMES = list(StageDepths.__dataclass_fields__)
+waves_in_flight = st.lists(
+    st.lists(st.integers(1, 3), min_size=1, max_size=3), min_size=1, max_size=3
+)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> AcceleratorConfig:
+    """Small cores with any stage depths, FIFOs and banks."""
+    depths = draw(st.lists(st.integers(1, 4), min_size=len(STAGE_NAMES), max_size=len(STAGE_NAMES)))
+    return AcceleratorConfig(
+        name="random",
+        device="none",
+        grid_rows=draw(st.integers(7, 9)),
+        grid_columns=7,
+        cores=49,
+        row_lanes=draw(st.sampled_from([4, 8])),
+        flit_bits=208,
+        windows=draw(st.sampled_from([1, 2])),
+        multipliers_per_window=2,
+        window_columns=draw(st.sampled_from([4, 8])),
+        window_fifo=draw(st.integers(1, 16)),
+        chain_fifo=draw(st.integers(1, 16)),
+        double_buffered=draw(st.booleans()),
+        load_word_bytes=draw(st.sampled_from([1, 2])),
+        staging_frames=draw(st.integers(2, 4)),
+        contexts=3,
+        flit_activations=draw(st.sampled_from([2, 4, 8])),
+        slots=draw(st.sampled_from([4, 8, 16])),
+        stages=StageDepths(**dict(zip(STAGE_NAMES, depths, strict=True))),
+    )
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> tuple[Program, list[np.ndarray], list[list[int]]]:
+    """A program on a tiny grid, the ends of its rows, uneven or even, and waves that fit."""
+    config = draw(configs())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    waves = draw(waves_in_flight)
+    layer = st.builds(Layer, st.integers(2, config.columns * 2), st.sampled_from([1, 2]))
+    inputs = draw(st.integers(1, config.columns * 2))
+    layers = draw(st.lists(layer, max_size=3))
+    recurrent = draw(st.booleans()) or draw(st.booleans()) or not layers
+    hidden = draw(st.integers(2, config.columns * 2)) if recurrent else 0
+    mapping = draw(st.sampled_from(["paper", "interleaved"]))
+    directions = ("forward", "backward")
+    if mapping == "paper" and draw(st.booleans()):
+        directions = ("forward",)
+
+    def slots(kind: str, streams: int) -> list[tuple[int, ...]]:
+        owners = rng.integers(0, streams, size=config.slots)
+        owners[rng.permutation(config.slots)[:streams]] = np.arange(streams)
+        chosen = [np.flatnonzero(owners == stream) for stream in range(streams)]
+        return [tuple(int(slot) for slot in entry[: rng.integers(1, 5)]) for entry in chosen]
+
+    program = build_program(
+        config,
+        mapping,
+        inputs,
+        layers,
+        hidden,
+        draw(st.sampled_from([1, 2])),
+        slots,
+        places=max(sum(wave) for wave in waves) + draw(st.integers(0, 3)),
+        stretch=draw(st.integers(1, 2)),
+        directions=directions,
+    )
+    ends = skewed_row_ends(program, rng, draw(st.sampled_from([0.0, 0.3, 3.0])))
+    return program, ends, waves
+
+
+def skewed_row_ends(
+    program: Program, rng: np.random.Generator, extra: float
+) -> list[np.ndarray]:
+    """One word a row and, in some streams more than in others, further ones; [R, Q, N] a task."""
+    config = program.config
+    ends = []
+    for task in program.tasks:
+        shape = (config.row_lanes, config.windows, program.chains[task.chain].row_groups)
+        rate = extra * rng.random(shape[:2])[:, :, None] * (rng.random(shape[2]) < 0.5)
+        words = 1 + rng.poisson(np.broadcast_to(rate, shape))
+        ends.append((np.cumsum(words, axis=2) - 1).astype(np.int32))
+    return ends
+
+
+def assert_same(program: Program, run: Run, log: Log) -> None:
+    """Every load, issue, pop, flit and arrival."""
+    seen = 0
+    for wiring, passes in zip(run.blocks, run.passes, strict=True):
+        variants = {variant.direction: variant for variant in wiring.variants}
+        for entry in passes:
+            frame, times = entry.frame, entry.times
+            head = (frame.wave, frame.utterance, frame.index, frame.direction)
+            for place, task in enumerate(variants[frame.direction].tasks):
+                key = (task, (*head, frame.first, frame.last))
+                where = f"task {task} {head}"
+                assert int(times.decided[place]) == log.loads[key], where
+                assert int(times.started[place]) == log.starts[key], where
+                assert int(times.stopped[place]) == log.stops[key], where
+                assert times.pops[place].tolist() == log.pops[key], where
+                seen += 1
+    assert seen == len(log.pops)
+    for index, stream in enumerate(program.streams):
+        flits = [cycle for put_on in run.flits[index] for cycle in put_on.tolist()]
+        stepped = log.flits[index]
+        if stream.kind == "credits":  # the last ones may still be in their queue
+            flits = flits[: len(stepped)]
+        assert flits == stepped, stream.name
+    arrivals = {
+        (
+            program.chains[output.chain].output_stream,
+            (
+                output.frame.wave,
+                output.frame.utterance,
+                output.frame.index,
+                output.frame.direction,
+                output.frame.first,
+                output.frame.last,
+            ),
+        ): output.arrival
+        for output in run.outputs
+    }
+    assert arrivals == log.outputs
+    assert run.cycles == max(log.outputs.values())
+
+
+def assert_latencies(run: Run, log: Log) -> None:
+    """From the first flit of an utterance to its last activation, by the stepped machine."""
+    hosts = [
+        index
+        for index, stream in enumerate(run.program.streams)
+        if stream.source == HOST and stream.kind == "activations"
+    ]
+    first = min(log.flits[index][0] for index in hosts)
+    ends = [cycle for (_, head), cycle in log.outputs.items() if head[:2] == (0, 0)]
+    if len(run.waves[0]) == 1:
+        assert run.latencies[0][0] == max(ends) - first
+
+
+@settings(max_examples=60)
+@given(programs())
+def test_every_cycle_is_that_of_the_stepped_machine(
+    made: tuple[Program, list[np.ndarray], list[list[int]]],
+) -> None:
+    program, row_ends, waves = made
+    note(f"{program.config}")
+    note(f"{[(c.role, c.direction, c.row_groups) for c in program.chains]}")
+    run = simulate(program, row_ends, waves)
+    log = Machine(program, row_ends, waves).run(len(run.outputs), run.cycles + 100)
+    assert_same(program, run, log)
+    assert_latencies(run, log)

@@ -1,0 +1,39 @@
+"""A result that was written is read back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sparsespeech.benchmarks.result import BenchResult
+from sparsespeech.errors import BenchmarkError
+
+
+def test_a_result_survives_json() -> None:
+    result = BenchResult("density", {"threads": 1}, figures={"x": 0.5})
+    result.add_rows("t", {"a": 1.25}, {"b": "words"})
+    read = BenchResult.from_json(json.loads(json.dumps(result.to_json())))
+    assert read == result
+
+
+GOOD = {"bench": "x", "machine": {}, "config": {}, "figures": {}, "rows": [{"table": "t"}]}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        {},
+        {**GOOD, "rows": {}},
+        {**GOOD, "rows": [{}]},
+        {**GOOD, "rows": ["t"]},
+        {**GOOD, "bench": 3},
+        {key: value for key, value in GOOD.items() if key != "machine"},
+    ],
+)
+def test_anything_else_is_refused(values: Any) -> None:
+    BenchResult.from_json(GOOD)
+    with pytest.raises(BenchmarkError, match="not the result of a benchmark"):
+        BenchResult.from_json(values)
