@@ -1,4 +1,4 @@
-"""The accelerator stepped cycle by cycle, from ``simulator/timing.md``: an oracle for the simulator.
+"""The accelerator stepped cycle by cycle, from ``simulator/timing.md``: the simulator's oracle.
 
 State machines with counters, FIFOs, banks, slot tables and delay lines, as the hardware would have
 them. It shares no code with ``sparsespeech.simulator``, is slow, and checks on its way what the
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsespeech.compiler.program import HOST, Program
+from sparsespeech.compiler.program import HOST, Program, Sequence
 
 
 class Head(NamedTuple):
@@ -95,9 +95,7 @@ class Port:
 class NeighbourWire:
     """Announcements one way, credits the other, and the sums that follow the announcements."""
 
-    def __init__(
-        self, machine: Machine, hops: int, announce: int, leave: int, read: int
-    ) -> None:
+    def __init__(self, machine: Machine, hops: int, announce: int, leave: int, read: int) -> None:
         stages = machine.config.stages
         self.clock = machine.clock
         self.places = machine.config.chain_fifo
@@ -292,7 +290,7 @@ class SequenceMachine:
 
     def __init__(self, machine: Machine, index: int) -> None:
         self.machine = machine
-        self.sequence = machine.program.sequences[index]
+        self.sequence = machine.memories[index]
         self.there = 0  # frames written
         self.free = self.sequence.frames
         self.orders: deque[str] = deque()
@@ -302,9 +300,7 @@ class SequenceMachine:
         self.served_last = "backward"
         self.left: dict[int, int] = defaultdict(int)
         for stream in self.sequence.streams:
-            machine.ports[stream].on_put.append(
-                lambda flit, stream=stream: self._put(stream, flit)
-            )
+            machine.ports[stream].on_put.append(lambda flit, stream=stream: self._put(stream, flit))
 
     def _put(self, stream: int, flit: Flit) -> None:
         if not flit.last:
@@ -334,9 +330,7 @@ class SequenceMachine:
         return head if self.there >= needed else None
 
     def step(self) -> None:
-        for stream, served in zip(
-            self.sequence.streams, self.sequence.directions, strict=True
-        ):
+        for stream, served in zip(self.sequence.streams, self.sequence.directions, strict=True):
             if self.sending[stream]:
                 continue
             if served == "both" and not self.first:
@@ -354,7 +348,7 @@ class SequenceMachine:
             self.machine.use_credits(stream)
             self.served_last = ready[0]
             self._send(stream, head)
-            if served == "both" and len(self.machine.program.sequences) > 1:
+            if served == "both" and len(self.machine.memories) > 1:
                 port = self.machine.ports[self.sequence.order_stream]
                 self.machine.clock.after(
                     self.machine.config.stages.credit,
@@ -388,6 +382,7 @@ class Machine:
         self.row_ends = [
             ends.reshape(-1, ends.shape[2]).tolist() for ends in row_ends
         ]  # [stream][row group]
+        self.memories = program.sequences or self._host_memory()
         self._order(waves)
         self.ports = [Port(self, index) for index in range(len(program.streams))]
         self.cores = {task.core: Core(self, task.core) for task in program.tasks}
@@ -402,7 +397,7 @@ class Machine:
             stream: dict.fromkeys(self._consumers(stream), self.config.staging_frames)
             for stream in range(len(program.streams))
         }
-        self.sequences = [SequenceMachine(self, index) for index in range(len(program.sequences))]
+        self.sequences = [SequenceMachine(self, index) for index in range(len(self.memories))]
         self._wires()
         self._tails()
         self._host()
@@ -416,6 +411,18 @@ class Machine:
 
     def frame_flits(self, stream: int) -> int:
         return -(-self.program.streams[stream].frame // self.config.flit_activations)
+
+    def _host_memory(self) -> tuple[Sequence, ...]:
+        """What feeds an LSTM without linear layers before it."""
+        listening: dict[int, list[str]] = defaultdict(list)
+        for chain in self.program.chains:
+            if chain.role == "gate_input":
+                for segment in self.program.tasks[chain.tasks[0]].segments:
+                    listening[segment.stream].append(chain.direction)
+        if not listening:
+            return ()
+        served = ["both" if len(set(found)) == 2 else found[0] for found in listening.values()]
+        return (Sequence(HOST, tuple(listening), tuple(served), 0),)
 
     def _order(self, waves: list[list[int]]) -> None:
         self.wave_frames: list[list[Head]] = []
@@ -453,7 +460,7 @@ class Machine:
 
     def _head_stream(self, core: int) -> int:
         direction = next(iter(self.cores[core].tasks))
-        for sequence in self.program.sequences:
+        for sequence in self.memories:
             for stream, served in zip(sequence.streams, sequence.directions, strict=True):
                 reached = {sink.core for sink in self.program.streams[stream].sinks}
                 if direction in self.directions_of(served) and core in reached:
@@ -580,7 +587,7 @@ class Machine:
         return on_pop
 
     def _host(self) -> None:
-        in_sequences = {s for entry in self.program.sequences for s in entry.streams}
+        in_sequences = {s for entry in self.memories for s in entry.streams}
         for entry in self.sequences:
             if entry.sequence.chain == HOST:
                 entry.there = len(self.arriving)

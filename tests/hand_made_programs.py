@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -85,7 +86,7 @@ class Builder:
         """Nearly equal column slices that fit a core."""
         count = math.ceil(columns / self.config.columns)
         edges = [columns * i // count for i in range(count + 1)]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))
 
     def chain(
         self, role: str, direction: str, columns: int, outputs: range, cores: list[int], **more: Any
@@ -126,8 +127,9 @@ class Builder:
         """Tasks of ``chain`` store what of ``stream`` lies in their columns."""
         for number in self.chains[chain]["tasks"]:
             task = self.tasks[number]
-            start, stop = max(task["columns"][0], outputs[0]), min(
-                task["columns"][1], outputs[-1] + 1
+            start, stop = (
+                max(task["columns"][0], outputs[0]),
+                min(task["columns"][1], outputs[-1] + 1),
             )
             if start < stop:
                 task["segments"].append(
@@ -139,8 +141,10 @@ class Builder:
         """Links of partial sums along a chain, or of gate inputs between two tails."""
         cores = [self.tasks[task]["core"] for task in self.chains[chain]["tasks"]]
         ends = [self.tail_core(chain), self.tail_core(to)] if to is not None else cores
-        for source, sink in zip(ends[:-1], ends[1:], strict=True):
-            self.sink(self.stream(kind, source), sink)
+        known = {(s["kind"], s["source"], sink) for s in self.streams for sink in s["sinks"]}
+        for source, sink in pairwise(ends):
+            if (kind, source, sink) not in known:  # both directions of a core share them
+                self.sink(self.stream(kind, source), sink)
 
     def credits(self, chain: int) -> None:
         """The credit stream of a tail, to all sources of its frames; one a core."""
@@ -151,6 +155,17 @@ class Builder:
         for number in self.chains[chain]["tasks"]:
             for segment in self.tasks[number]["segments"]:
                 self.sink(stream, self.streams[segment.stream]["source"])
+
+    def output_stream(self, chain: int) -> int:
+        """The stream of a tail's outputs; both directions of a core share it."""
+        core = self.tail_core(chain)
+        for other in self.chains[:chain]:
+            if other["stream"] is not None and self.tasks[other["tasks"][-1]]["core"] == core:
+                self.chains[chain]["stream"] = other["stream"]
+                return int(other["stream"])
+        stream = self.stream("activations", core, len(self.chains[chain]["outputs"]))
+        self.chains[chain]["stream"] = stream
+        return stream
 
     def program(self, mapping: Mapping) -> Program:
         """Everything put together."""
@@ -173,9 +188,7 @@ class Builder:
             for index, entry in enumerate(self.streams)
         )
         lanes = np.zeros((self.config.row_lanes, self.config.windows), dtype=np.int32)
-        position = {
-            task: at for chain in self.chains for at, task in enumerate(chain["tasks"])
-        }
+        position = {task: at for chain in self.chains for at, task in enumerate(chain["tasks"])}
         owner = {task: n for n, chain in enumerate(self.chains) for task in chain["tasks"]}
         return Program(
             self.config,
@@ -230,7 +243,7 @@ class Builder:
 def split_range(count: int, parts: int) -> list[range]:
     """0 .. count-1 in nearly equal parts."""
     edges = [count * i // parts for i in range(parts + 1)]
-    return [range(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [range(a, b) for a, b in pairwise(edges)]
 
 
 def build_program(
@@ -292,40 +305,19 @@ def _recurrent(
     places: int,
     directions: tuple[str, ...],
 ) -> None:
-    both = mapping == "interleaved"
-    if not sources:
-        sources = [(HOST, range(width))]
-    x_streams: dict[str, list[tuple[int, range]]] = {direction: [] for direction in directions}
-    order = None
-    for chain, outputs in sources:
-        core = HOST if chain == HOST else builder.tail_core(chain)
-        if both:
-            streams = [builder.stream("activations", core, len(outputs))] * len(directions)
-        else:
-            streams = [builder.stream("activations", core, len(outputs)) for _ in directions]
-        for direction, stream in zip(directions, streams, strict=True):
-            x_streams[direction].append((stream, outputs))
-        if both and len(sources) > 1:
-            if order is None:
-                order = builder.stream("order", core)
-            else:
-                builder.sink(order, core)
-        served = ("both",) if both else directions
-        kept = (streams[0],) if both else tuple(streams)
-        builder.sequences.append(Sequence(chain, kept, served, places, order))
-    groups = split_range(hidden, row_groups)
+    shared = mapping == "interleaved"
+    x_streams = _x_streams(builder, shared, sources or [(HOST, range(width))], places, directions)
     x_count, h_count = len(builder.slices(width)), len(builder.slices(hidden))
     used: dict[int, list[int]] = {}
     recurrent: dict[str, list[int]] = {direction: [] for direction in directions}
     for direction in directions:
-        for group, units in enumerate(groups):
-            if not both or group not in used:
+        for group, units in enumerate(split_range(hidden, row_groups)):
+            if not shared or group not in used:
                 used[group] = builder.cores(x_count + h_count)
             cores = used[group]
             gates = builder.chain("gate_input", direction, width, units, cores[:x_count])
-            chain = builder.chain(
-                "recurrent", direction, hidden, units, cores[x_count:][::-1], gate=gates
-            )
+            back = cores[x_count:][::-1]
+            chain = builder.chain("recurrent", direction, hidden, units, back, gate=gates)
             recurrent[direction].append(chain)
             builder.neighbours("partial_sums", gates)
             builder.neighbours("partial_sums", chain)
@@ -335,14 +327,43 @@ def _recurrent(
             for task in builder.chains[chain]["tasks"]:
                 builder.sink(x_streams[direction][0][0], builder.tasks[task]["core"])
             builder.credits(gates)
-            output = builder.stream("activations", builder.tail_core(chain), len(units))
-            builder.chains[chain]["stream"] = output
+            output = builder.output_stream(chain)
             builder.sink(output, HOST)
     for direction in directions:
         for source in recurrent[direction]:
+            entry = builder.chains[source]
             for chain in recurrent[direction]:
-                entry = builder.chains[source]
                 builder.feed(entry["stream"], entry["outputs"], chain)
+
+
+def _x_streams(
+    builder: Builder,
+    shared: bool,
+    sources: list[tuple[int, range]],
+    places: int,
+    directions: tuple[str, ...],
+) -> dict[str, list[tuple[int, range]]]:
+    """The streams out of the sequence memories, or out of the host, of each direction."""
+    streams: dict[str, list[tuple[int, range]]] = {direction: [] for direction in directions}
+    order = None
+    for chain, outputs in sources:
+        core = HOST if chain == HOST else builder.tail_core(chain)
+        made = [builder.stream("activations", core, len(outputs))]
+        made = made * len(directions) if shared else made
+        while len(made) < len(directions):
+            made.append(builder.stream("activations", core, len(outputs)))
+        for direction, stream in zip(directions, made, strict=True):
+            streams[direction].append((stream, outputs))
+        if chain == HOST:
+            continue
+        if shared and len(sources) > 1:
+            if order is None:
+                order = builder.stream("order", core)
+            else:
+                builder.sink(order, core)
+        kept, served = (tuple(made), directions) if not shared else ((made[0],), ("both",))
+        builder.sequences.append(Sequence(chain, kept, cast(Any, served), places, order))
+    return streams
 
 
 def uniform_row_ends(program: Program) -> list[np.ndarray]:

@@ -11,28 +11,29 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sparsespeech.accelerator import Accelerator
+    from sparsespeech.compiler.compilation import compile_model as compile
+    from sparsespeech.compiler.program import Program
     from sparsespeech.errors import SparseSpeechError
     from sparsespeech.recogniser import Recogniser, Transcription, load
     from sparsespeech.streaming import StreamResult, TranscriptionStream
 
 __version__ = "0.1.0"
 __all__ = [
-    "Recogniser", "SparseSpeechError", "StreamResult", "Transcription", "TranscriptionStream",
-    "__version__", "load",
+    "Accelerator", "Program", "Recogniser", "SparseSpeechError", "StreamResult", "Transcription",
+    "TranscriptionStream", "__version__", "compile", "load",
 ]  # fmt: skip
 
 _HOME = {
-    "Recogniser": "sparsespeech.recogniser",
-    "SparseSpeechError": "sparsespeech.errors",
-    "StreamResult": "sparsespeech.streaming",
-    "Transcription": "sparsespeech.recogniser",
-    "TranscriptionStream": "sparsespeech.streaming",
-    "load": "sparsespeech.recogniser",
-}
+    "Accelerator": "accelerator", "Program": "compiler.program", "Recogniser": "recogniser",
+    "SparseSpeechError": "errors", "StreamResult": "streaming", "Transcription": "recogniser",
+    "TranscriptionStream": "streaming", "compile": "compiler.compilation", "load": "recogniser",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that ``import sparsespeech`` stays fast."""
     if name not in _HOME:
         raise AttributeError(f"module 'sparsespeech' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    module = importlib.import_module(f"sparsespeech.{_HOME[name]}")
+    return getattr(module, "compile_model" if name == "compile" else name)

@@ -91,11 +91,23 @@ class AcceleratorConfig:
 
     def __post_init__(self) -> None:
         """Check the combinations that hardware needs."""
+        for name in ("name", "device"):  # first: messages begin with the name
+            text = getattr(self, name)
+            if not text.isprintable() or not 0 < len(text) <= 80:
+                raise AcceleratorConfigError(
+                    f"{name} = {text[:80]!a}, expected 1 to 80 printable signs"
+                )
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
                 raise AcceleratorConfigError(
                     f"{self.name}: {entry.name} = {value}, expected more than 0"
+                )
+        for entry in fields(StageDepths):
+            depth = getattr(self.stages, entry.name)
+            if depth < 0:
+                raise AcceleratorConfigError(
+                    f"{self.name}: stages.{entry.name} = {depth}, expected 0 or more"
                 )
         self._check(self.cores <= self.grid_rows * self.grid_columns, "cores", "the grid's sites")
         self._check(self.row_lanes % 4 == 0, "row_lanes", "a multiple of the 4 gates of a unit")
@@ -206,9 +218,9 @@ class AcceleratorConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any], *, source: str = "config") -> AcceleratorConfig:
         """Raises AcceleratorConfigError for unknown, missing or ill-typed keys."""
+        _check_keys(cls, values, source)
         stages = values.get("stages", {})
         _check_keys(StageDepths, stages, f"{source}: stages")
-        _check_keys(cls, values, source)
         try:
             return cls(**{**values, "stages": StageDepths(**stages)})
         except TypeError as error:
@@ -296,9 +308,7 @@ def _check_keys(kind: type[Any], values: Any, source: str) -> None:
                 f"{source}: unknown key {key!r}; known: {', '.join(types)}"
             )
         if not _fits(value, str(types[key])):
-            raise AcceleratorConfigError(
-                f"{source}: {key} = {value!r}, expected {str(types[key])}"
-            )
+            raise AcceleratorConfigError(f"{source}: {key} = {value!r}, expected {types[key]!s}")
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -95,6 +95,7 @@ class _Place:
 _BACKENDS = {
     "cpu": _Place("sparsespeech.cpu_engine.engine", "CpuExecutor", "sparsespeech._native"),
     "reference": _Place("sparsespeech.integer_arithmetic.reference_model", "ReferenceExecutor"),
+    "simulator": _Place("sparsespeech.accelerator_executor", "SimulatorExecutor"),
 }
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.audio.recording import SAMPLE_RATE_HZ, Recording, recording_from_array
 from sparsespeech.audio.silence import holds_no_speech
-from sparsespeech.backend import Batcher, Threads, default_backend, load_backend
+from sparsespeech.backend import Batcher, Executor, Threads, default_backend, load_backend
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.decoding.greedy_stream import GreedyStream
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # imported when a beam search is asked for
     from sparsespeech.decoding.beam_search import BeamSearchDecoder
     from sparsespeech.decoding.language_model import LanguageModel
 
+PROGRAM_SUFFIX = ".program"  # of compiled accelerator programs
 BIDIRECTIONAL_LIMIT_S = 600.0  # a bidirectional model holds every frame until the last one
 END_TO_END = "end to end"
 DecoderName = Literal["greedy", "beam"]
@@ -67,29 +68,79 @@ class Transcription:
 
 
 def load(
-    path_or_name: str | Path, *, backend: str | None = None, threads: Threads = "auto"
+    path_or_name: str | Path,
+    *,
+    backend: str | None = None,
+    threads: Threads = "auto",
+    target: str | None = None,
 ) -> Recogniser:
     """Read a model file, or a bundled model by its name, and prepare it for ``backend``.
 
     ``backend`` None: "cpu", or "reference" where the native engine was not built. ``threads``
-    "auto": all that this process may use. Raises ModelFileError, BackendError, EngineMemoryError
-    or UnsupportedLayerError.
+    "auto": all that this process may use. ``target``: the accelerator of ``backend="simulator"``,
+    which also takes a program file as the model (and is then the default). Raises ModelFileError,
+    BackendError, EngineMemoryError, UnsupportedLayerError, or on the way to an accelerator
+    CompileError, AcceleratorConfigError or ProgramFileError.
     """
-    return Recogniser(read_model(resolve_model(path_or_name)), backend=backend, threads=threads)
+    path = resolve_model(path_or_name)
+    if path.suffix == PROGRAM_SUFFIX:
+        return _load_program(path, backend, threads, target)
+    executor = None
+    contents = read_model(path)
+    if target is not None:
+        executor = _accelerator(contents, backend or default_backend(), threads, target=target)
+    return Recogniser(contents, backend=backend, threads=threads, executor=executor)
+
+
+def _load_program(
+    path: Path, backend: str | None, threads: Threads, target: str | None
+) -> Recogniser:
+    """The recogniser of a compiled program; another backend runs the model inside it."""
+    from sparsespeech.compiler.program_file import load_program
+
+    if target is not None:
+        raise BackendError(
+            f"{path}: a program is compiled for one target already; leave --target {target} out"
+        )
+    program = load_program(path)
+    name = backend or "simulator"
+    executor = None
+    if name == "simulator":
+        executor = _accelerator(program.model, name, threads, program=program)
+    return Recogniser(program.model, backend=name, threads=threads, executor=executor)
+
+
+def _accelerator(model: IntegerModel, backend: str, threads: Threads, **choice: Any) -> Executor:
+    """An executor for a ``target`` or of a ``program``."""
+    if backend != "simulator":
+        raise BackendError(
+            f"backend {backend!r} is no accelerator and has no target; add --backend simulator"
+        )
+    from sparsespeech.accelerator_executor import SimulatorExecutor
+
+    return SimulatorExecutor(model, threads=threads, **choice)
 
 
 class Recogniser:
     """One model on one backend; keeps nothing of one recording for the next."""
 
     def __init__(
-        self, model: IntegerModel, *, backend: str | None = None, threads: Threads = "auto"
+        self,
+        model: IntegerModel,
+        *,
+        backend: str | None = None,
+        threads: Threads = "auto",
+        executor: Executor | None = None,
     ) -> None:
-        """Prepare ``model``; raises BackendError, EngineMemoryError or UnsupportedLayerError."""
+        """Prepare ``model``, or take an ``executor`` of it that exists already.
+
+        Raises BackendError, EngineMemoryError or UnsupportedLayerError.
+        """
         self.model = model
         self.backend = backend if backend is not None else default_backend()
         self.features = MfccConfig.from_json(model.features)
         self.alphabet = Alphabet(model.labels)
-        self._executor = load_backend(self.backend)(model, threads=threads)
+        self._executor = executor or load_backend(self.backend)(model, threads=threads)
         self._logit_scale = _logit_scale(model)
         self._beam_searches: dict[tuple[object, ...], BeamSearchDecoder] = {}
 

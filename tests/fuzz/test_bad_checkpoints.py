@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,13 @@ from torch import Tensor
 
 from sparsespeech.cli.main import main
 from sparsespeech.errors import CheckpointError
+from sparsespeech.graph import deepspeech
 from sparsespeech.pruning.retraining_recipe import Retraining, retraining_recipe
 from sparsespeech.report.checkpoint_weights import read_checkpoint_weights
 from sparsespeech.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from sparsespeech.training.checkpoint_state import file_digest, read_checkpoint_state
 from sparsespeech.training.packed_checkpoint import pack_checkpoint
+from sparsespeech.training.parameter_shapes import parameter_shapes
 from sparsespeech.training.recipe import parse_recipe
 from tests.fuzz.bad_input import mutations, outcome, text_damage
 from tests.random_checkpoints import random_checkpoint
@@ -332,3 +335,20 @@ def test_the_undamaged_folder_serves(folder: Path, packed: Path, tmp_path: Path)
     found = load_checkpoint(tmp_path / "copy").weights
     for name, weight in load_checkpoint(folder).weights.items():
         np.testing.assert_array_equal(found[name].numpy(), weight.numpy())
+
+
+def test_a_small_folder_asks_for_no_large_network(packed: Path) -> None:
+    """Graph, index and state say 30,000 cells in unison; a few thousand bytes cannot hold them."""
+    graph = deepspeech(30_000, bidirectional=False, inputs=15, labels=4)
+    state = json.loads((packed / "state.json").read_text())
+    (packed / "state.json").write_text(json.dumps({**state, "graph": graph.to_json()}))
+    index = json.loads((packed / "packed.json").read_text())
+    shapes = parameter_shapes(graph)
+    for name, entry in index["tensors"].items():
+        entry["shape"] = shapes.get(name.partition(".")[2], entry["shape"])
+    (packed / "packed.json").write_text(json.dumps(index))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for reader in READERS.values():
+        with pytest.raises(CheckpointError, match=r"elements in \d+ stored bytes"):
+            reader(packed)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -83,9 +84,7 @@ def programs(draw: st.DrawFn) -> tuple[Program, list[np.ndarray], list[list[int]
     return program, ends, waves
 
 
-def skewed_row_ends(
-    program: Program, rng: np.random.Generator, extra: float
-) -> list[np.ndarray]:
+def skewed_row_ends(program: Program, rng: np.random.Generator, extra: float) -> list[np.ndarray]:
     """One word a row and, in some streams more than in others, further ones; [R, Q, N] a task."""
     config = program.config
     ends = []
@@ -151,11 +150,8 @@ def assert_latencies(run: Run, log: Log) -> None:
         assert run.latencies[0][0] == max(ends) - first
 
 
-@settings(max_examples=60)
-@given(programs())
-def test_every_cycle_is_that_of_the_stepped_machine(
-    made: tuple[Program, list[np.ndarray], list[list[int]]],
-) -> None:
+def check(made: tuple[Program, list[np.ndarray], list[list[int]]]) -> None:
+    """Run both machines."""
     program, row_ends, waves = made
     note(f"{program.config}")
     note(f"{[(c.role, c.direction, c.row_groups) for c in program.chains]}")
@@ -163,3 +159,20 @@ def test_every_cycle_is_that_of_the_stepped_machine(
     log = Machine(program, row_ends, waves).run(len(run.outputs), run.cycles + 100)
     assert_same(program, run, log)
     assert_latencies(run, log)
+
+
+@settings(max_examples=60)
+@given(programs())
+def test_every_cycle_is_that_of_the_stepped_machine(
+    made: tuple[Program, list[np.ndarray], list[list[int]]],
+) -> None:
+    check(made)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500)
+@given(programs())
+def test_every_cycle_of_many_programs(
+    made: tuple[Program, list[np.ndarray], list[list[int]]],
+) -> None:
+    check(made)

@@ -5,6 +5,7 @@ Axes: N row groups, R row lanes, Q windows, G entries of a word, K columns of a 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,9 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
         windows=draw(st.sampled_from([1, 2, 4])),
         window_columns=window_columns,
         multipliers_per_window=draw(st.sampled_from([1, 2, 3, 4])),
-        load_word_bytes=draw(st.sampled_from([size for size in (1, 2, 4) if size <= window_columns])),
+        load_word_bytes=draw(
+            st.sampled_from([size for size in (1, 2, 4) if size <= window_columns])
+        ),
     )
 
 
@@ -60,7 +63,7 @@ def chains(draw: st.DrawFn) -> tuple[AcceleratorConfig, Any, NDArray[np.int32], 
     chosen = np.full(groups * config.row_lanes, -1, dtype=np.int32)
     count = min(rows, chosen.size)
     chosen[rng.permutation(chosen.size)[:count]] = rng.permutation(rows)[:count]
-    slices = tuple(zip(edges[:-1], edges[1:], strict=True))
+    slices = tuple(itertools.pairwise(edges))
     return config, matrix, chosen.reshape(groups, config.row_lanes), slices
 
 
@@ -88,9 +91,7 @@ def test_executed_words_are_the_weights_of_the_slice(chain: Any) -> None:
         matrix.value
     )
     dense = np.vstack((dense, np.zeros(matrix.shape[1], dtype=np.int64)))  # row -1
-    for (start, stop), packed in zip(
-        slices, pack_chain(matrix, rows, slices, config), strict=True
-    ):
+    for (start, stop), packed in zip(slices, pack_chain(matrix, rows, slices, config), strict=True):
         weights = executed(packed, rows.shape[0], stop - start, config)
         found = np.zeros((rows.size, stop - start), dtype=np.int64)
         found[weights.row, weights.column] = weights.weight
@@ -210,8 +211,7 @@ def test_a_core_of_the_paper_keeps_a_row_group_a_cycle(
     assert packed.counts.max() <= words * 512
     # The least that any packing needs: G entries and two row ends a word.
     entries = np.bincount(
-        (matrix.column // 64)
-        + 16 * (np.repeat(np.arange(2048), np.diff(matrix.row_start)) % 4),
+        (matrix.column // 64) + 16 * (np.repeat(np.arange(2048), np.diff(matrix.row_start)) % 4),
         minlength=64,
     )
     bound = np.maximum(-(-entries // 4), 256)

@@ -140,7 +140,7 @@ def _measure(result: BenchResult, task: dict[str, Any], options: TrainingOptions
         timings = take_rounds(contenders, options.rounds)
         for contender in contenders.values():
             result.add_versions(contender.versions)
-        best = min((timings[name] for name in TORCH), key=lambda timing: timing.median)
+        best = best_of_torch(timings)
         return [
             {"width": task["width"]} | _row(contender, timings[name], best, audio_s)
             for name, contender in contenders.items()
@@ -192,6 +192,11 @@ def _runs_of_turn(contender: PeerProcess) -> int:
     if seconds >= LONG_RUN_SECONDS:
         return 1
     return max(2, round(measurement.TURN_SECONDS / max(seconds, 1e-9)))
+
+
+def best_of_torch(timings: Mapping[str, Timing]) -> Timing:
+    """The way of torch with the smallest median."""
+    return min((timings[name] for name in TORCH), key=lambda timing: timing.median)
 
 
 def _row(contender: PeerProcess, timing: Timing, best: Timing, audio_s: float) -> Row:

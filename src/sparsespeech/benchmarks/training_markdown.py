@@ -40,6 +40,8 @@ def _parts(result: BenchResult) -> Iterator[str]:
         f"*Layer*: {_TITLES['layer']}; *model*: {_TITLES['model']}. *Times faster*: than the best "
         "column of torch, ratio of medians [least and most of a round].\n"
     )
+    if any("native kernels no" in row.get("notes", "") for row in result.rows):
+        yield "The native kernels were absent: ours ran in torch alone.\n"
     yield _agreement(result)
     yield _memory(result)
 

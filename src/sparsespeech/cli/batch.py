@@ -18,7 +18,7 @@ class BatchSettings:
     """Everything that a worker process needs to know."""
 
     model: str
-    backend: str
+    backend: str | None  # None: what suits the model
     threads: Threads  # of each process
     decoder: DecoderName
     beam_width: int | None
@@ -27,6 +27,7 @@ class BatchSettings:
     beta: float | None
     max_duration_s: float | None
     allow_truncated: bool
+    target: str | None = None  # of an accelerator
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,10 @@ class _Worker:
     def __init__(self, settings: BatchSettings) -> None:
         self._settings = settings
         self._recogniser: Recogniser = load(
-            settings.model, backend=settings.backend, threads=settings.threads
+            settings.model,
+            backend=settings.backend,
+            threads=settings.threads,
+            target=settings.target,
         )
         self._recogniser.decoder(
             settings.decoder,

@@ -12,9 +12,16 @@ from sparsespeech.cpu_engine.threads import LARGEST_THREADS, resolve_threads
 BackendOption = Annotated[
     str | None,
     typer.Option(
-        metavar="cpu|reference",
-        help="Executor of model files; default cpu, or reference (numpy: slow, same text) where "
-        "the native engine was not built.",
+        metavar="cpu|reference|simulator",
+        help="Executor; default cpu, or reference (numpy: slow, same text) where the native engine "
+        "was not built. simulator: the accelerator of --target, same text.",
+    ),
+]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Accelerator that the simulator is, see `compile --help`; default mau-stratix10, or "
+        "that of a compiled program given as the model.",
     ),
 ]
 ThreadsOption = Annotated[

@@ -77,7 +77,9 @@ DevelopmentOption = Annotated[
 ]
 CheckOption = Annotated[
     Path | None,
-    typer.Option(help="Manifest of speech to run: how far does the cell state reach?"),
+    typer.Option(
+        help="Manifest of speech to run: does the saturation of cell states change its text?"
+    ),
 ]
 LimitOption = Annotated[int, typer.Option(min=1, help="With --check: run the first N utterances.")]
 

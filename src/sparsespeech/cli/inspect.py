@@ -43,7 +43,7 @@ def run(
     pruned: PrunedOption = None,
     sweep: SweepOption = None,
 ) -> None:
-    """Prove a model file and show what it holds.
+    """Check that a model file is valid and show what it holds.
 
     Parameters count the dense network with two bias vectors for each LSTM direction. Sparsity is
     over all weight matrices, biases excluded. A bank is 1024 columns of a matrix row. Forms that

@@ -36,6 +36,8 @@ _COMMANDS = {
     "compress": "Few shared weights and Huffman codes: the smallest file of a model.",
     "evaluate": "Word error rates of models on a manifest.",
     "inspect": "Layers, sparsity and sizes of a model file.",
+    "compile": "Lay a model over an accelerator: program, mapping, efficiency.",
+    "simulate": "Run a program bit- and cycle-exactly: latency, stalls, utilisation, trace.",
     "tune": "Search once for the fastest kernels and order of a model on this processor.",
     "bench": "Measure the CPU engine beside other inference libraries.",
     "doctor": "Check this machine, the installation, models and recordings.",

@@ -59,8 +59,9 @@ LimitOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="REGEX=S",
-        help="The same for the matrices whose name matches; 0 leaves them dense; of several the "
-        "last counts. Repeatable; before yours: 0.85 for layer1, 0 for the output layer.",
+        help="Suggest no more than S to the matrices whose name matches; 0 leaves them dense; of "
+        "several the last counts. Repeatable; before yours: 0.85 for layer1, 0 for the output "
+        "layer.",
     ),
 ]
 OutputOption = Annotated[

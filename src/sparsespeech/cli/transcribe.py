@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sparsespeech.audio.finding import find_recordings
-from sparsespeech.backend import default_backend
 from sparsespeech.cli.batch import BatchSettings, Outcome, transcribe_batch
 from sparsespeech.cli.decoder_options import (
     AlphaOption,
@@ -27,6 +26,7 @@ from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.executor_options import (
     BackendOption,
     JobsOption,
+    TargetOption,
     ThreadsOption,
     threads_of_process,
 )
@@ -51,7 +51,10 @@ def run(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="Model file, or name of a bundled model; default english-small."),
+        typer.Option(
+            help="Model file, name of a bundled model, or compiled accelerator program; default "
+            "english-small."
+        ),
     ] = None,
     decoder: DecoderOption = None,
     beam: BeamOption = None,
@@ -76,6 +79,7 @@ def run(
         typer.Option("--allow-truncated", help="Transcribe what is there of truncated files."),
     ] = False,
     backend: BackendOption = None,
+    target: TargetOption = None,
     threads: ThreadsOption = None,
     jobs: JobsOption = 1,
 ) -> None:
@@ -87,7 +91,7 @@ def run(
     check_language_model_weights(lm, alpha, beta)
     settings = BatchSettings(
         model=model or default_model(),
-        backend=backend or default_backend(),
+        backend=backend,
         threads=threads_of_process(threads, jobs),
         decoder=decoder_name(decoder, beam, lm),
         beam_width=beam,
@@ -96,6 +100,7 @@ def run(
         beta=beta,
         max_duration_s=max_duration,
         allow_truncated=allow_truncated,
+        target=target,
     )
     recordings = find_recordings(paths)
     sink = TranscriptionOutput(format_, output, recordings, timing=timing)

@@ -6,7 +6,7 @@ The search for circuits is not used here: a mistake there, or a damaged program,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import HOST, Link, Place, Stream
@@ -22,24 +22,22 @@ def check_circuits(
     """Raises CompileError that names the stream and the link that break a rule."""
     used: dict[_Hop, dict[int, str]] = defaultdict(dict)  # a link: slot, stream
     for stream in streams:
-        depths = _depths(stream, places, config)
+        visits = _visits(stream, places, config)
         for sink in stream.sinks:
-            found = depths.get(place_of(sink.core, places))
-            if found != sink.hops:
+            if (place_of(sink.core, places), sink.hops) not in visits:
                 raise CompileError(
-                    f"stream {stream.name!r}: core {sink.core} lies {found} links from the source, "
-                    f"the program says {sink.hops}; compile the model again"
+                    f"stream {stream.name!r} does not reach core {sink.core} after {sink.hops} "
+                    "links, as the program says; compile the model again"
                 )
         for link in stream.links:
             hop = _hop(stream, link)
-            _check_slots(stream, hop, link.slots, depths[hop[0]], config)
             for slot in link.slots:
-                other = used[hop].setdefault(slot, stream.name)
-                if other != stream.name:
+                if slot in used[hop]:
                     raise CompileError(
-                        f"streams {other!r} and {stream.name!r} both hold slot {slot} of the link "
-                        f"{hop[0]} to {hop[1]}; compile the model again"
+                        f"streams {used[hop][slot]!r} and {stream.name!r} both hold slot {slot} of "
+                        f"the link {hop[0]} to {hop[1]}; compile the model again"
                     )
+                used[hop][slot] = stream.name
 
 
 def _hop(stream: Stream, link: Link) -> _Hop:
@@ -49,37 +47,34 @@ def _hop(stream: Stream, link: Link) -> _Hop:
     return (HOST_PLACE, link.start) if stream.source == HOST else (link.start, HOST_PLACE)
 
 
-def _depths(
+def _visits(
     stream: Stream, places: tuple[Place, ...], config: AcceleratorConfig
-) -> dict[Place, int]:
-    """Links between the source and every site that the stream passes; a tree, so one way only."""
-    depth = {place_of(stream.source, places): 0}
-    waiting = [_hop(stream, link) for link in stream.links]
-    while waiting:
-        ready = [hop for hop in waiting if hop[0] in depth]
-        if not ready:
-            raise CompileError(f"stream {stream.name!r}: {_text(waiting)} do not start at its source")
-        for start, stop in ready:
-            if stop in depth or not _adjacent(start, stop, config):
-                raise CompileError(
-                    f"stream {stream.name!r}: the link {start} to {stop} meets the stream again or "
-                    "does not exist; compile the model again"
-                )
-            depth[stop] = depth[start] + 1
-        waiting = [hop for hop in waiting if hop not in ready]
-    return depth
+) -> set[tuple[Place, int]]:
+    """Sites that the stream passes, each with the number of links from the source.
 
-
-def _check_slots(
-    stream: Stream, hop: _Hop, slots: Iterable[int], depth: int, config: AcceleratorConfig
-) -> None:
-    late = depth * config.stages.hop
-    expected = {(slot + late) % config.slots for slot in stream.slots}
-    if not expected or set(slots) != expected:
-        raise CompileError(
-            f"stream {stream.name!r}: link {hop[0]} to {hop[1]} has the slots {sorted(slots)}, "
-            f"expected {sorted(expected)}; compile the model again"
-        )
+    A link goes on from the last one before it in ``links`` that ends at its start. Outputs of the
+    recurrence may pass a site twice, on the way to their hub and back.
+    """
+    source = place_of(stream.source, places)
+    last_depth = {source: 0}
+    visits = {(source, 0)}
+    for link in stream.links:
+        start, stop = _hop(stream, link)
+        if start not in last_depth or not _adjacent(start, stop, config):
+            raise CompileError(
+                f"stream {stream.name!r}: the link {start} to {stop} does not exist, or no link "
+                "before it leads there; compile the model again"
+            )
+        late = last_depth[start] * config.stages.hop
+        expected = {(slot + late) % config.slots for slot in stream.slots}
+        if not expected or set(link.slots) != expected:
+            raise CompileError(
+                f"stream {stream.name!r}: link {start} to {stop} has the slots {link.slots}, "
+                f"expected {tuple(sorted(expected))}; compile the model again"
+            )
+        last_depth[stop] = last_depth[start] + 1
+        visits.add((stop, last_depth[stop]))
+    return visits
 
 
 def _adjacent(start: Place, stop: Place, config: AcceleratorConfig) -> bool:
@@ -88,7 +83,3 @@ def _adjacent(start: Place, stop: Place, config: AcceleratorConfig) -> bool:
         if not inside and (row, column) != HOST_PLACE:
             return False
     return abs(start[0] - stop[0]) + abs(start[1] - stop[1]) == 1
-
-
-def _text(hops: Iterable[_Hop]) -> str:
-    return ", ".join(f"{start} to {stop}" for start, stop in hops)

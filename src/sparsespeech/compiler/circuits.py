@@ -1,25 +1,29 @@
 """A circuit for every connection: a tree and slots, so that no two streams ever meet.
 
 Slots of a stream lie at equal distances, a power of two of them: offsets then pack without
-fragments, and the longest wait for a slot is slots / n. Streams are routed one after the other, the
-most constrained first. One that finds no way takes the slots of those that bar it, and they look
-for a new way (rip-up and retry); links that were fought over become dearer. If that does not end,
-the widest stream of the fight is halved and all begin anew. Everything is decided by numbers, never
+fragments, and the longest wait for a slot is slots / n. All streams first take their cheapest ways.
+Then they negotiate: in each round, streams that meet are ripped up one by one and look for a new
+way, while slots that two streams want become dearer from round to round. If that does not end, the
+stream of each fight that can best do with less is halved. In the end free slots are given to those
+who gain by them. Outputs that a recurrent layer feeds back are not part of this: they share one
+tree a direction (``recurrent_bus.py``), where there is one. Everything is decided by numbers, never
 by chance: the same plan gives the same circuits.
+
+The negotiation of ways is that of PathFinder (McMurchie and Ebeling, 1995), with slots for wires.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.connections import Connection
 from sparsespeech.compiler.program import Place
+from sparsespeech.compiler.recurrent_bus import find_bus
 from sparsespeech.compiler.route_tree import Tree, grow_tree
 from sparsespeech.compiler.slot_wheel import (
-    HOST_PLACE,
     Channel,
     SlotWheel,
     even_slots,
@@ -27,13 +31,16 @@ from sparsespeech.compiler.slot_wheel import (
     put_port,
     slot_numbers,
     take_port,
+    wider_sets,
 )
 from sparsespeech.compiler.slot_widths import SlotWidths
 from sparsespeech.errors import CompileError
 
-_RIPS = 20  # times a stream is ripped up, on average, before widths shrink
-_CONFLICT = 4.0  # cost of taking a channel from another stream, in links
+_ROUNDS = 16  # of negotiation, before something else is tried
+_PRESSURE, _PRESSURE_GROWTH = 0.5, 1.25  # cost of meeting another stream, in links; each round
+_GRUDGE = 0.15  # added to the cost of a slot by each round in which two streams wanted it
 _CROWDED = 0.5  # cost of a full link's last slot, in links: spreads streams over the grid
+_BROKEN = 0.5  # cost of the first slots of a wider set, which no wide stream can have any more
 _LOOP_WEIGHT, _WEIGHT = 8.0, 0.25  # see route_tree.grow_tree: short ways, shared ways
 
 
@@ -47,7 +54,7 @@ class Circuit:
 
 @dataclass(frozen=True)
 class _Fight:
-    """Streams that took slots from each other without end, and where the last one did."""
+    """A channel that streams want in the same slots, after all rounds."""
 
     channel: Channel
     streams: tuple[int, ...]
@@ -69,104 +76,182 @@ class CircuitSearch:
         self._width = SlotWidths(connections, places, config)
         self._wheel = SlotWheel(config)
         self._circuits: dict[int, Circuit] = {}
-        self._history: dict[Channel, float] = defaultdict(float)
+        self._fixed: set[int] = set()  # streams that are never ripped up
+        self._free: list[int] = []  # all others, the most constrained first
+        self._pressure = _PRESSURE
+        self._grudges: dict[Channel, list[float]] = defaultdict(lambda: [0.0] * config.slots)
 
     def run(self) -> tuple[Circuit, ...]:
         """One circuit a connection; raises CompileError naming link, need, limit and what helps.
 
         Free slots go to streams that gain by them: first to those of the recurrence.
         """
-        while (fight := self._route_all()) is not None:
-            self._width.halve(fight.streams, fight.channel)
-        self._widen([n for n, one in enumerate(self._connections) if one.in_loop])
-        self._widen([n for n, one in enumerate(self._connections) if not one.in_loop])
+        self._begin()
+        while fights := self._negotiate():
+            halved: set[int] = set()
+            for fight in fights:
+                if halved.isdisjoint(fight.streams):
+                    halved.add(self._width.halve(fight.streams, fight.channel))
+            for number in sorted(halved):
+                self._wheel.release(number)
+                self._reroute(number)
+        self._widen([n for n, one in enumerate(self._connections) if one.loop])
+        self._widen([n for n, one in enumerate(self._connections) if not one.loop])
         return tuple(self._circuits[number] for number in range(len(self._connections)))
 
-    def _route_all(self) -> _Fight | None:
-        self._wheel = SlotWheel(self._config)
-        self._circuits.clear()
-        self._history.clear()
-        waiting = deque(sorted(range(len(self._connections)), key=self._constrained_first))
-        left = _RIPS * len(self._connections)
-        while waiting:
-            number = waiting.popleft()
-            circuit = self._find(number, take_slots=False)
-            if circuit is None:
-                circuit = self._find(number, take_slots=True)
-                if circuit is None:
-                    raise CompileError(self._no_way(number))
-                fight = self._rip_up(number, circuit)
-                left -= len(fight.streams) - 1
-                if left < 0:
-                    return fight
-                waiting.extend(other for other in fight.streams if other != number)
-            self._hold(number, circuit)
-        return None
+    def _begin(self) -> None:
+        """Links that are held alone, then the buses of the recurrence, then the cheapest ways."""
+        order = sorted(range(len(self._connections)), key=self._constrained_first)
+        self._fixed = {number for number in order if self._connections[number].alone}
+        for number in sorted(self._fixed):
+            self._reroute(number)
+        loops: dict[str, list[int]] = {}
+        for number in order:
+            if self._connections[number].loop:
+                loops.setdefault(self._connections[number].loop, []).append(number)
+        for place, numbers in enumerate(loops.values()):
+            self._take_bus(numbers, place)
+        self._free = [number for number in order if number not in self._fixed]
+        for number in self._free:
+            self._reroute(number)
 
-    def _constrained_first(self, number: int) -> tuple[bool, bool, int, int, int]:
+    def _take_bus(self, numbers: Sequence[int], place: int) -> None:
+        """Fixed circuits over one hub, if there is one and no other bus is in the way.
+
+        Odd slots for the first bus and even ones for the second: a hop takes an even number of
+        cycles as a rule, so they never meet, and both leave room for wide streams.
+        """
+        ends = {number: self._ends(number) for number in numbers}
+        sources = {source for source, _ in ends.values()}
+        sinks = {sink for _, its_sinks in ends.values() for sink in its_sinks}
+        found = find_bus(
+            sources, sinks, self._config, lambda *link: not self._wheel.free(Channel(*link))
+        )
+        if found is None:
+            return
+        left = (1 << self._wheel.slots) - 1  # at the hub
+        for number in sorted(numbers, key=lambda number: -self._width[number]):
+            source, its_sinks = ends[number]
+            offsets = range(self._wheel.slots // self._width[number])
+            at_hub = next(
+                mask
+                for offset in sorted(offsets, key=lambda offset: ((offset + place + 1) % 2, offset))
+                if (mask := self._even_slots(number, offset)) & left == mask
+            )
+            left &= ~at_hub
+            slots = self._wheel.at_source(at_hub, found.steps_in(source))
+            self._hold(number, Circuit(slots, found.tree(source, its_sinks)))
+        if self._wheel.contested():
+            for number in numbers:
+                self._wheel.release(number)
+        else:
+            self._fixed.update(numbers)
+
+    def _negotiate(self) -> list[_Fight]:
+        """Let streams that meet find other ways; the fights that remain, none once no two meet."""
+        self._pressure = _PRESSURE
+        for _ in range(_ROUNDS):
+            contested = self._wheel.contested()
+            if not contested:
+                return []
+            for channel, mask in contested.items():
+                for slot in slot_numbers(mask):
+                    self._grudges[channel][slot] += _GRUDGE
+            self._pressure *= _PRESSURE_GROWTH
+            for number in self._free:
+                if self._meets(number):
+                    self._wheel.release(number)
+                    self._reroute(number)
+        return [
+            _Fight(channel, tuple(sorted(self._wheel.owners(channel, mask))))
+            for channel, mask in sorted(self._wheel.contested().items())
+        ]
+
+    def _meets(self, number: int) -> bool:
+        circuit = self._circuits[number]
+        return any(
+            len(self._wheel.owners(channel, self._wheel.at_depth(circuit.slots, depth))) > 1
+            for channel, depth in self._channels(number, circuit.tree)
+        )
+
+    def _reroute(self, number: int) -> None:
+        while (circuit := self._find(number)) is None:
+            if self._width[number] == 1 or self._connections[number].alone:
+                raise CompileError(self._no_way(number))
+            self._width.halve([number], self._put(self._connections[number]))
+        self._hold(number, circuit)
+
+    def _constrained_first(self, number: int) -> tuple[bool, int, int, int]:
         one = self._connections[number]
-        return not one.alone, not one.in_loop, -self._width[number], -len(one.sinks), number
+        return not one.loop, -self._width[number], -len(one.sinks), number
 
-    def _find(self, number: int, *, take_slots: bool) -> Circuit | None:
-        """The cheapest circuit over all offsets of the slots."""
-        width = self._width[number]
+    def _ends(self, number: int) -> tuple[Place, tuple[Place, ...]]:
+        one = self._connections[number]
+        sinks = tuple(place_of(core, self._places) for core in one.sinks)
+        return place_of(one.source, self._places), sinks
+
+    def _even_slots(self, number: int, offset: int) -> int:
+        return even_slots(offset, self._width[number], self._wheel.slots)
+
+    def _find(self, number: int) -> Circuit | None:
+        """The cheapest circuit over all offsets of the slots; of equal ones that of the last."""
         best: Circuit | None = None
-        for offset in range(self._wheel.slots // width):
-            mask = even_slots(offset, width, self._wheel.slots)
-            tree = self._tree(number, mask, take_slots=take_slots)
-            if tree is not None and (best is None or tree.cost < best.tree.cost):
+        for offset in range(self._wheel.slots // self._width[number]):
+            mask = self._even_slots(number, offset)
+            tree = self._tree(number, mask)
+            if tree is not None and (best is None or tree.cost <= best.tree.cost):
                 best = Circuit(mask, tree)
         return best
 
-    def _tree(self, number: int, mask: int, *, take_slots: bool) -> Tree | None:
+    def _tree(self, number: int, mask: int) -> Tree | None:
         one = self._connections[number]
 
         def price(channel: Channel, depth: int) -> float | None:
-            owners = self._wheel.owners(channel, self._wheel.at_depth(mask, depth))
-            if owners and (not take_slots or any(self._connections[n].alone for n in owners)):
+            wanted = self._wheel.at_depth(mask, depth)
+            owners = self._wheel.owners(channel, wanted)
+            if owners and not self._fixed.isdisjoint(owners):
                 return None
-            return _CONFLICT * len(owners) + self._history[channel]
+            grudges = self._grudges.get(channel)
+            grudge = sum(grudges[slot] for slot in slot_numbers(wanted)) if grudges else 0.0
+            return self._pressure * len(owners) + grudge
 
         def link_cost(start: Place, stop: Place, depth: int) -> float | None:
             channel = Channel(start, stop)
             conflict = price(channel, depth)
             if conflict is None:
                 return None
-            crowded = 1 - self._wheel.free(channel).bit_count() / self._wheel.slots
-            return 1 + conflict + _CROWDED * crowded
+            return 1 + conflict + self._crowding(channel, self._wheel.at_depth(mask, depth))
 
-        weight = _LOOP_WEIGHT if one.in_loop else _WEIGHT
-        sinks = [place_of(core, self._places) for core in one.sinks]
-        tree = grow_tree(
-            place_of(one.source, self._places), sinks, self._config, link_cost, weight
-        )
+        if price(self._put(one), 0) is None:
+            return None
+        weight = _LOOP_WEIGHT if one.loop else _WEIGHT
+        tree = grow_tree(*self._ends(number), self._config, link_cost, weight)
         if tree is None:
             return None
-        prices = [price(self._put(one), 0)]
-        prices += [
-            price(self._take(one, sink), tree.depth[place_of(sink, self._places)])
-            for sink in one.sinks
-        ]
-        ports = 0.0
-        for conflict in prices:
-            if conflict is None:
-                return None
-            ports += conflict
-        return Tree(tree.depth, tree.links, tree.cost + ports)
+        prices = [price(channel, depth) for channel, depth in self._channels(number, tree)]
+        conflicts = [conflict for conflict in prices if conflict is not None]
+        if len(conflicts) < len(prices):
+            return None
+        return Tree(tree.hops, tree.links, tree.cost + sum(conflicts))
+
+    def _crowding(self, channel: Channel, mask: int) -> float:
+        """Prefer empty links, but slots of sets that are already broken."""
+        free = self._wheel.free(channel)
+        broken = sum(free & wide == wide for wide in wider_sets(mask, self._wheel.slots))
+        return _CROWDED * (1 - free.bit_count() / self._wheel.slots) + _BROKEN * broken
 
     def _put(self, one: Connection) -> Channel:
         return put_port(place_of(one.source, self._places), one.kind)
 
-    def _take(self, one: Connection, sink: int) -> Channel:
-        return take_port(place_of(sink, self._places), one.kind, heads=sink in one.heads)
-
     def _channels(self, number: int, tree: Tree) -> list[tuple[Channel, int]]:
         """Links and ports of a circuit, each with its number of links from the source."""
         one = self._connections[number]
-        takes = [
-            (self._take(one, sink), tree.depth[place_of(sink, self._places)]) for sink in one.sinks
-        ]
-        links = [(Channel(start, stop), tree.depth[start]) for start, stop in tree.links]
+        takes = []
+        for sink in one.sinks:
+            place = place_of(sink, self._places)
+            port = take_port(place, one.kind, heads=sink in one.heads)
+            takes.append((port, tree.hops[place]))
+        links = [(Channel(link.start, link.stop), link.depth) for link in tree.links]
         return [(self._put(one), 0), *links, *takes]
 
     def _hold(self, number: int, circuit: Circuit) -> None:
@@ -174,30 +259,14 @@ class CircuitSearch:
         for channel, depth in self._channels(number, circuit.tree):
             self._wheel.hold(number, channel, self._wheel.at_depth(circuit.slots, depth))
 
-    def _rip_up(self, number: int, circuit: Circuit) -> _Fight:
-        """Free what bars ``circuit``; the fight names the channel with the most opponents."""
-        barred: set[int] = set()
-        worst, most = Channel(HOST_PLACE, HOST_PLACE), 0
-        for channel, depth in self._channels(number, circuit.tree):
-            owners = self._wheel.owners(channel, self._wheel.at_depth(circuit.slots, depth))
-            if owners:
-                self._history[channel] += 1
-                barred.update(owners)
-                if len(owners) > most:
-                    worst, most = channel, len(owners)
-        for owner in barred:
-            self._wheel.release(owner)
-            del self._circuits[owner]
-        return _Fight(worst, (number, *sorted(barred)))
-
     def _no_way(self, number: int) -> str:
-        """Only links and ports that are held alone can bar every way."""
+        """Only links and ports that are never given up can bar every way."""
         one = self._connections[number]
-        source = place_of(one.source, self._places)
         return (
-            f"stream {one.name!r} finds no way from site {source}: all ways are links that partial "
-            "sums or gate inputs hold alone; use a grid with more rows (grid_rows in the file given "
-            "with --config) or compute more layers on the host with --host-layers"
+            f"stream {one.name!r} finds no way from site {place_of(one.source, self._places)}: all "
+            "ways are links that partial sums, gate inputs or fed-back outputs hold; use a grid "
+            "with more rows (grid_rows in the file given with --config) or compute more layers on "
+            "the host with --host-layers"
         )
 
     def _widen(self, numbers: Sequence[int]) -> None:
@@ -212,9 +281,8 @@ class CircuitSearch:
         circuit = self._circuits[number]
         if circuit.slots.bit_count() >= self._connections[number].most_slots:
             return False
-        channels = self._channels(number, circuit.tree)
         free = (1 << self._wheel.slots) - 1
-        for channel, depth in channels:
+        for channel, depth in self._channels(number, circuit.tree):
             free &= self._wheel.at_source(self._wheel.free(channel), depth)
         if not free:
             return False

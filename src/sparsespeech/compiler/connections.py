@@ -39,7 +39,8 @@ class Connection:
     most_slots: int = 0  # given if they are left over; more are of no use
     frame: int = 0  # activations of a frame
     heads: tuple[int, ...] = ()  # sinks that take only the heads of the frames
-    in_loop: bool = False  # fed back: its way is part of every step of the recurrence
+    patience: int = 0  # the more, the less is lost if it gets fewer slots than it wants
+    loop: str = ""  # fed back, and in which directions: its way is part of every step
     alone: bool = False  # holds its links in all slots
 
 
@@ -176,7 +177,7 @@ def _add_frames_of_host(
     slots = slots_for_frame(plan.config, frame, _pass_cycles(chains, plan.config) // 2)
     sinks = tuple(sorted(cores | set(heads)))
     most = plan.config.slots
-    found.add(Connection(name, "activations", HOST, sinks, slots, most, frame, heads))
+    found.add(Connection(name, "activations", HOST, sinks, slots, most, frame, heads, 2))
 
 
 def _add_linear_outputs(
@@ -194,7 +195,9 @@ def _add_linear_outputs(
                 source=_tail(chain),
                 sinks=_holders(chain, next_layer) or (HOST,),
                 slots=slots_for_rate(plan.config, plan.config.row_lanes),
+                most_slots=slots_for_rate(plan.config, plan.config.row_lanes),
                 frame=chain.outputs,
+                patience=2,
             )
         )
 
@@ -264,6 +267,8 @@ def _add_sequence_stream(
             most_slots=plan.config.slots,
             frame=producer.outputs,
             heads=heads,
+            # all wait for the first backward frame, and for the last forward one after long passes
+            patience=3 if order == "forward" and len(_orders(plan)) == 2 else 1,
         )
     )
 
@@ -285,7 +290,7 @@ def _add_recurrent_outputs(found: Connections, plan: Plan) -> None:
                 slots=slots_for_rate(plan.config, plan.config.row_lanes / 4),
                 most_slots=plan.config.slots // 2,
                 frame=max(chain.outputs for chain in chains),
-                in_loop=True,
+                loop=" ".join(dict.fromkeys(chain.direction for chain in chains)),
             )
         )
         found.output_streams.update(dict.fromkeys(ended, stream))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,7 @@ def words_with_pattern(model: IntegerModel, config: AcceleratorConfig) -> WordCo
     """Counts the words that the nonzeros of ``model`` need."""
     entries: dict[str, NDArray[np.int64]] = {}
 
+    @cache
     def longest(demand: LayerDemand, groups: int) -> int:
         total: dict[tuple[str, str], NDArray[np.int64]] = {}
         for shape in demand.shapes:

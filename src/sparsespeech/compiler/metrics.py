@@ -5,9 +5,9 @@ Axes: N row groups of a task, R row lanes, Q windows.
 - *Efficiency* is the share of a core's dense-equivalent weights that the layer uses: rows x
   columns (in whole cycles of loading) over cores x rows x columns of a core. For DeepSpeech of
   2048 on ``mau-stratix10``: 12.5, 25, 50, 100 %, and 80.1 % of the whole grid, as in Table II.
-- *Cycles per frame* in streaming are those of the busiest core: for each of its tasks a cycle a step
-  or a word of its longest stream, whichever are more, and the loading of its columns unless that
-  hides behind them. *Effective throughput* counts two operations for each dense weight on the
+- *Cycles per frame* in streaming are those of the busiest core: for each of its tasks a cycle a
+  step or a word of its longest stream, whichever are more, and the loading of its columns unless
+  that hides behind them. *Effective throughput* counts two operations for each dense weight on the
   accelerator in that time, as S2's 54.0 TOPS does; those that are multiplied in fact are fewer.
 - *Packing ratio* is these cycles a step: 1 is ideal. It is a lower bound of what a run takes, which
   the simulator counts: rows that come late and early in different windows can cost more.
@@ -24,7 +24,7 @@ import numpy as np
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.layer_shapes import MatrixShape, matrix_shapes
 from sparsespeech.compiler.matrices import matrix_of
-from sparsespeech.compiler.program import Place, Program, Task
+from sparsespeech.compiler.program import HOST, Place, Program, Task
 from sparsespeech.graph import Layer, Lstm
 
 
@@ -46,10 +46,11 @@ class LayerMetrics:
 
 @dataclass(frozen=True)
 class LinkLoad:
-    """One directed link between sites; ``stop`` equal to ``start`` for the host's port."""
+    """A directed link between sites that streams share; partial sums have links of their own."""
 
     start: Place
-    stop: Place
+    stop: Place  # equal to ``start`` for the host's port
+    to_host: bool  # of the host's port, which has a link in and a link out
     slots: int  # of the wheel's ``AcceleratorConfig.slots``
     streams: int
 
@@ -147,13 +148,16 @@ def throughput_tops(weights: int, cycles_per_frame: int, config: AcceleratorConf
 
 
 def link_loads(program: Program) -> tuple[LinkLoad, ...]:
-    """Slots taken on each link that any stream uses, in the order of their sites."""
-    slots: Counter[tuple[Place, Place]] = Counter()
-    streams: Counter[tuple[Place, Place]] = Counter()
+    """Slots taken on each shared link that any stream uses, in the order of their sites."""
+    slots: Counter[tuple[Place, Place, bool]] = Counter()
+    streams: Counter[tuple[Place, Place, bool]] = Counter()
     for stream in program.streams:
+        if stream.kind in ("partial_sums", "gate_inputs"):
+            continue  # neighbour to neighbour, alone on their links
         for link in stream.links:
-            slots[link.start, link.stop] += len(link.slots)
-            streams[link.start, link.stop] += 1
+            ends = (link.start, link.stop, link.start == link.stop and stream.source != HOST)
+            slots[ends] += len(link.slots)
+            streams[ends] += 1
     return tuple(LinkLoad(*ends, slots[ends], streams[ends]) for ends in sorted(slots))
 
 
@@ -166,7 +170,7 @@ def _layer_metrics(program: Program, layer: Layer) -> LayerMetrics:
     cores = len({task.core for task in tasks})
     return LayerMetrics(
         layer=layer.name,
-        kind=_kind(layer),
+        kind=kind_of(layer),
         cores=cores,
         row_groups=1 + max(chain.row_group for chain in chains.values()),
         efficiency=efficiency(shapes, cores, program.config),
@@ -180,7 +184,8 @@ def _layer_metrics(program: Program, layer: Layer) -> LayerMetrics:
     )
 
 
-def _kind(layer: Layer) -> str:
+def kind_of(layer: Layer) -> str:
+    """What Table II calls a layer."""
     if isinstance(layer, Lstm):
         return "bidirectional LSTM" if layer.bidirectional else "unidirectional LSTM"
     return "fully connected"

@@ -11,6 +11,7 @@ the routers, fixed when the program is compiled.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -116,7 +117,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Stream:
-    """A circuit: flits leave ``source`` in wheel slots and never wait on the way."""
+    """A circuit: flits leave ``source`` in wheel slots and never wait on the way.
+
+    A link goes on from the last link before it in ``links`` that ends at its start, or else from
+    the source.
+    """
 
     name: str
     kind: StreamKind
@@ -165,3 +170,9 @@ class Program:
         from sparsespeech.compiler.metrics import program_metrics
 
         return program_metrics(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write NAME.program atomically; see ``compiler/program_file.md`` and its errors."""
+        from sparsespeech.compiler.program_file import save_program
+
+        save_program(self, Path(path))

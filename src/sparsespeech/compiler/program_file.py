@@ -171,7 +171,8 @@ def _take_words(
         name = f"words.{core}"
         tensor = tensors.pop(name, None)
         streams = config.row_lanes * config.windows
-        if tensor is None or tensor.dtype != np.int64 or tensor.shape[0] != streams:
+        fits = tensor is not None and tensor.ndim == 2 and tensor.shape[0] == streams
+        if tensor is None or not fits or tensor.dtype != np.int64:
             found = "missing" if tensor is None else f"{tensor.dtype.name}{list(tensor.shape)}"
             raise ProgramFileError(
                 f"tensor {name!r}: is {found}, expected int64[{streams}, words] (rule P5)"

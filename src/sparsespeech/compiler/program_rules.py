@@ -32,6 +32,7 @@ SITES = 4096
 STREAMS_OF_CORE = 4096
 SLOTS = 1024
 WEIGHT_WORDS = 2**20
+STAGE_DEPTH = 2**16
 
 
 def prove_config(config: AcceleratorConfig) -> None:
@@ -41,6 +42,7 @@ def prove_config(config: AcceleratorConfig) -> None:
         ("row_lanes * windows", config.row_lanes * config.windows, STREAMS_OF_CORE),
         ("slots", config.slots, SLOTS),
         ("weight_words", config.weight_words, WEIGHT_WORDS),
+        ("the deepest of stages", max(vars(config.stages).values()), STAGE_DEPTH),
     ):
         if found > cap:
             raise ProgramFileError(f"config: {what} is {found}, at most {cap} (rule P6)")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import Place
@@ -19,12 +20,20 @@ LinkCost = Callable[[Place, Place, int], float | None]
 """Cost of a link (start, stop) whose start is ``depth`` links from the source; None: blocked."""
 
 
+class TreeLink(NamedTuple):
+    """A link whose start is ``depth`` links from the source."""
+
+    start: Place
+    stop: Place
+    depth: int
+
+
 @dataclass(frozen=True)
 class Tree:
-    """``depth`` of every site on the way; ``links`` in an order that starts at the source."""
+    """Number of links to every sink; ``links`` in an order that starts at the source."""
 
-    depth: dict[Place, int]
-    links: tuple[tuple[Place, Place], ...]
+    hops: dict[Place, int]
+    links: tuple[TreeLink, ...]
     cost: float
 
 
@@ -53,7 +62,7 @@ def grow_tree(
     as possible, a large weight gives shortest ways. No way leads through the host's port.
     """
     depth = {source: 0}
-    links: list[tuple[Place, Place]] = []
+    links: list[TreeLink] = []
     total = 0.0
     missing = set(sinks) - {source}
     while missing:
@@ -64,9 +73,9 @@ def grow_tree(
         total += spent
         for start, stop in zip(way, way[1:], strict=False):
             depth[stop] = depth[start] + 1
-            links.append((start, stop))
+            links.append(TreeLink(start, stop, depth[start]))
         missing -= set(way)
-    return Tree(depth, tuple(links), total)
+    return Tree({sink: depth[sink] for sink in sinks}, tuple(links), total)
 
 
 def _cheapest_way(

@@ -8,6 +8,8 @@ links from its source (T8 of ``simulator/timing.md``).
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from sparsespeech.accelerator_config import AcceleratorConfig
@@ -64,6 +66,16 @@ def even_slots(offset: int, count: int, slots: int) -> int:
     return sum(1 << slot for slot in range(offset, slots, slots // count))
 
 
+def wider_sets(mask: int, slots: int) -> tuple[int, ...]:
+    """The sets of 2, 4, ... times as many even slots that hold those of ``mask``; not all slots."""
+    count = mask.bit_count()
+    first = (mask & -mask).bit_length() - 1
+    sets = []
+    while 2 * (count := 2 * count) <= slots:
+        sets.append(even_slots(first % (slots // count), count, slots))
+    return tuple(sets)
+
+
 def slot_numbers(mask: int) -> tuple[int, ...]:
     """The slots of a set in ascending order."""
     return tuple(slot for slot in range(mask.bit_length()) if mask >> slot & 1)
@@ -76,7 +88,10 @@ class SlotWheel:
         """All free."""
         self.slots = config.slots
         self.hop = config.stages.hop
+        self._all = (1 << config.slots) - 1
         self._held: dict[Channel, dict[int, int]] = defaultdict(dict)  # a channel: owner, slots
+        self._taken: dict[Channel, int] = defaultdict(int)  # a channel: slots of all owners
+        self._channels: dict[int, set[Channel]] = defaultdict(set)  # an owner: where it holds slots
 
     def at_depth(self, mask: int, depth: int) -> int:
         """The slots of a stream on a channel ``depth`` links from its source."""
@@ -87,26 +102,37 @@ class SlotWheel:
         return shift(mask, -depth * self.hop, self.slots)
 
     def hold(self, owner: int, channel: Channel, mask: int) -> None:
-        """Give slots of a channel to a stream, in addition to those it has."""
+        """Give slots of a channel to a stream, in addition to those it has, taken or not."""
         held = self._held[channel]
         held[owner] = held.get(owner, 0) | mask
+        self._taken[channel] |= mask
+        self._channels[owner].add(channel)
 
     def release(self, owner: int) -> None:
         """Take back all slots of a stream."""
-        for held in self._held.values():
-            held.pop(owner, None)
+        for channel in self._channels.pop(owner, ()):
+            held = self._held[channel]
+            del held[owner]
+            self._taken[channel] = reduce(or_, held.values(), 0)
 
     def free(self, channel: Channel) -> int:
         """Slots that nobody holds."""
-        taken = 0
-        for mask in self._held[channel].values():
-            taken |= mask
-        return ~taken & ((1 << self.slots) - 1)
+        return self._all & ~self._taken[channel]
 
     def owners(self, channel: Channel, mask: int) -> list[int]:
         """Streams that hold one of the slots ``mask``."""
+        if not self._taken[channel] & mask:
+            return []
         return [owner for owner, held in self._held[channel].items() if held & mask]
 
-    def width(self, channel: Channel, owner: int) -> int:
-        """Number of slots of a channel that a stream holds."""
-        return self._held[channel].get(owner, 0).bit_count()
+    def contested(self) -> dict[Channel, int]:
+        """Slots that more than one stream holds; empty once all circuits are found."""
+        found = {}
+        for channel, held in self._held.items():
+            once = twice = 0
+            for mask in held.values():
+                twice |= once & mask
+                once |= mask
+            if twice:
+                found[channel] = twice
+        return found

@@ -37,25 +37,34 @@ class SlotWidths:
         self._slots = config.slots
         self._width = [connection.slots for connection in connections]
         for channel, numbers in _users(connections, places).items():
-            while sum(self._width[number] for number in numbers) > config.slots:
-                self.halve(numbers, channel)
+            self._fit(numbers, channel)
 
     def __getitem__(self, number: int) -> int:
         """Slots of a stream."""
         return self._width[number]
 
-    def halve(self, numbers: Sequence[int], channel: Channel) -> None:
-        """Halve the widest streams of ``numbers``, which fight for ``channel``.
+    def halve(self, numbers: Sequence[int], channel: Channel) -> int:
+        """Halve one of the streams that fight for ``channel``, and tell which.
 
-        Raises CompileError, which names the channel, if all of them have a single slot.
+        It is the most patient, of these the widest, of these the last. Raises CompileError, which
+        names the channel, if all of them have a single slot.
         """
-        shared = [number for number in numbers if not self._connections[number].alone]
-        widest = max((self._width[number] for number in shared), default=1)
-        if widest == 1:
+        shared = [n for n in numbers if self._width[n] > 1 and not self._connections[n].alone]
+        if not shared:
             raise CompileError(self._overload(numbers, channel))
-        for number in shared:
-            if self._width[number] == widest:
-                self._width[number] //= 2
+        number = max(shared, key=lambda n: (self._connections[n].patience, self._width[n], n))
+        self._width[number] //= 2
+        return number
+
+    def _fit(self, numbers: Sequence[int], channel: Channel) -> None:
+        """Halve all widest streams of a port alike until they fit: the slowest would rule."""
+        while sum(self._width[number] for number in numbers) > self._slots:
+            widest = max(self._width[number] for number in numbers)
+            if widest == 1:
+                raise CompileError(self._overload(numbers, channel))
+            for number in numbers:
+                if self._width[number] == widest:
+                    self._width[number] //= 2
 
     def _overload(self, numbers: Sequence[int], channel: Channel) -> str:
         names = [self._connections[number].name for number in numbers]

@@ -39,7 +39,7 @@ def entries_of_windows(
 def words_of_streams(entries: Integers, places: int) -> Integers:
     """Words of streams of rows with ``places`` entries a word; int64[N, ...] to int64[...]."""
     layout = row_layout(entries.reshape(entries.shape[0], -1), places)
-    return (layout.word[-1] + 1).reshape(entries.shape[1:])
+    return np.asarray(layout.word[-1] + 1).reshape(entries.shape[1:])
 
 
 def words_of_row_groups(

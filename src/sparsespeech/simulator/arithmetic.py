@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ class ProgramArithmetic:
         """U, of both directions; 0 where no recurrent layer is on the accelerator."""
         return 0 if self._recurrent is None else self._recurrent.units
 
-    def run(self, windows: Frames) -> Frames:
+    def run(self, windows: NDArray[np.integer[Any]]) -> Frames:
         """Outputs uint8[T, O] of one utterance, both directions side by side, of uint8[T, C].
 
         Raises InputWindowsError for other windows, and SimulationError for no frames or for a
@@ -63,17 +64,17 @@ class ProgramArithmetic:
         return self.run_timed(windows, UnitState.first(self.units))[0]
 
     def run_timed(
-        self, windows: Frames, state: UnitState
+        self, windows: NDArray[np.integer[Any]], state: UnitState
     ) -> tuple[Frames, list[tuple[str, float]]]:
         """:meth:`run` from ``state``, which moves on, and the seconds that each layer took."""
-        _check_windows(windows, self.inputs)
+        frames = _checked_windows(windows, self.inputs)
         carried = {
-            number: windows
+            number: frames
             for number, stream in enumerate(self._program.streams)
             if stream.kind == "activations" and stream.source == HOST
         }
         times = [time.perf_counter()]
-        results: Frames = windows
+        results = frames
         for layer in self._layers:
             results = layer.run(carried)
             for stream, part in layer.sent(results):
@@ -291,7 +292,7 @@ def _output_places(program: Program, numbers: Sequence[int]) -> NDArray[np.int64
     return np.argsort(outputs, kind="stable")
 
 
-def _check_windows(windows: NDArray[np.uint8], inputs: int) -> None:
+def _checked_windows(windows: NDArray[np.integer[Any]], inputs: int) -> Frames:
     if windows.dtype != np.uint8 or windows.ndim != 2 or windows.shape[1] != inputs:
         raise InputWindowsError(
             f"feature windows must be uint8[T, {inputs}], got {windows.dtype.name} of shape "
@@ -301,3 +302,4 @@ def _check_windows(windows: NDArray[np.uint8], inputs: int) -> None:
         raise SimulationError(
             "an utterance of zero frames cannot be run; give at least one feature window"
         )
+    return windows.astype(np.uint8, copy=False)

@@ -135,9 +135,12 @@ class Block:
         return np.ascontiguousarray(pops[:, depth:]), stops
 
     def _pop(self, pops: Relative, sums: Relative, first: int) -> None:
-        """T4 for the row groups of one chunk, core by core along the links."""
+        """T4 for the row groups of one chunk, core by core along the links.
+
+        That P(j) comes after P(j-1) needs no step of its own: sums, announcements and credits of
+        row group j all come at least a cycle after those of j-1.
+        """
         count = sums.shape[1]
-        order = np.arange(count, dtype=np.int32)
         back = first - self._config.chain_fifo
         for core in range(sums.shape[0]):
             allowed = sums[core]
@@ -148,7 +151,4 @@ class Block:
                 if link.source == core:  # T7
                     credits = pops[link.sink, back : back + count] + link.credit
                     np.maximum(allowed, credits, out=allowed)
-            allowed -= order
-            allowed[0] = max(allowed[0], pops[core, first - 1] + 1)
-            np.maximum.accumulate(allowed, out=allowed)
-            pops[core, first : first + count] = allowed + order
+            pops[core, first : first + count] = allowed

@@ -25,6 +25,8 @@ from sparsespeech.simulator.wiring import (
     credit_stream,
 )
 
+RowEnds = NDArray[np.int32] | NDArray[np.int64]
+
 
 @dataclass
 class Record:
@@ -39,8 +41,8 @@ class Record:
 class Fabric:
     """Blocks and circuits of a program at the beginning of a run."""
 
-    def __init__(self, program: Program, row_ends: Items[NDArray[np.int32]]) -> None:
-        """``row_ends``: a task, int32[R, Q, N], word of the stream in which a row group ends."""
+    def __init__(self, program: Program, row_ends: Items[RowEnds]) -> None:
+        """``row_ends``: a task, [R, Q, N], word of the stream in which a row group ends."""
         self.program = program
         self.config = program.config
         self.wirings = block_wirings(program)
@@ -100,9 +102,7 @@ class Fabric:
                     "has no credits stream; compile the program again"
                 )
             if needed >= 0:
-                arrivals.append(
-                    self._credits[block][needed] + self.circuits[circuit].delay(source)
-                )
+                arrivals.append(self._credits[block][needed] + self.circuits[circuit].delay(source))
         return max(arrivals)
 
     def complete(self, parts: tuple[Part, ...], put_on: dict[int, Times], core: int) -> int:
@@ -140,7 +140,7 @@ class Fabric:
         return put_on
 
 
-def _block(program: Program, wiring: BlockWiring, row_ends: Items[NDArray[np.int32]]) -> Block:
+def _block(program: Program, wiring: BlockWiring, row_ends: Items[RowEnds]) -> Block:
     ends = []
     loads = []
     for variant in wiring.variants:

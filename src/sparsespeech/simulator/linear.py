@@ -18,9 +18,7 @@ from sparsespeech.simulator.sequence import Frame, SequenceMemory
 class LinearLayers:
     """All linear chains; computes a frame as soon as somebody asks for it."""
 
-    def __init__(
-        self, fabric: Fabric, frames: list[Frame], memories: list[SequenceMemory]
-    ) -> None:
+    def __init__(self, fabric: Fabric, frames: list[Frame], memories: list[SequenceMemory]) -> None:
         """``frames`` in the order of the host."""
         self._fabric = fabric
         self._frames = frames

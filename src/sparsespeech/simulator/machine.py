@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sparsespeech.compiler.program import Program
 from sparsespeech.errors import SimulationError
 from sparsespeech.simulator.core import Pass, Times
-from sparsespeech.simulator.fabric import Fabric
+from sparsespeech.simulator.fabric import Fabric, RowEnds
 from sparsespeech.simulator.linear import LinearLayers
 from sparsespeech.simulator.recurrent import Flow
 from sparsespeech.simulator.sequence import Frame, FrameOrder, SequenceMemory
-from sparsespeech.simulator.wiring import BlockWiring
+from sparsespeech.simulator.wiring import BlockWiring, sequences_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Run:
     passes: tuple[tuple[FramePass, ...], ...]  # a block
     flits: tuple[tuple[Times, ...], ...]  # a stream: when the flits of each frame are put on
     outputs: tuple[FrameOutput, ...]
-    first_flits: tuple[int, ...]  # of each frame, in the order in which the host puts them on
+    host_frames: tuple[tuple[Frame, int], ...]  # and the cycle of their first flit
     latencies: tuple[tuple[int, ...], ...]  # an utterance of a wave
 
     @property
@@ -57,10 +54,23 @@ class Run:
         """To the arrival of the last activation at the host."""
         return max(output.arrival for output in self.outputs)
 
+    @property
+    def frame_latencies(self) -> dict[tuple[int, int, int], int]:
+        """For (wave, utterance, index): from its first flit to the last activation made of it."""
+        starts: dict[tuple[int, int, int], int] = {}
+        ends: dict[tuple[int, int, int], int] = {}
+        for frame, cycle in self.host_frames:
+            key = (frame.wave, frame.utterance, frame.index)
+            starts[key] = min(starts.get(key, cycle), cycle)
+        for output in self.outputs:
+            key = (output.frame.wave, output.frame.utterance, output.frame.index)
+            ends[key] = max(ends.get(key, 0), output.arrival)
+        return {key: ends[key] - start for key, start in starts.items()}
+
 
 def simulate(
     program: Program,
-    row_ends: Sequence[NDArray[np.integer]],
+    row_ends: Sequence[RowEnds],
     waves: Sequence[Sequence[int]],
 ) -> Run:
     """Run ``waves`` of utterances, given as their numbers of frames.
@@ -71,7 +81,7 @@ def simulate(
     """
     fabric = Fabric(program, row_ends)
     order = FrameOrder(waves, program.config.contexts)
-    memories = [SequenceMemory(program.config, entry, order) for entry in program.sequences]
+    memories = [SequenceMemory(program.config, entry, order) for entry in sequences_of(program)]
     linear = LinearLayers(fabric, order.arriving(), memories)
     served = memories[0].sequence.directions if memories else ()
     flows = [Flow(fabric, linear, order, memories, entry) for entry in served]
@@ -92,7 +102,7 @@ def simulate(
         tuple(tuple(FramePass(*entry) for entry in block) for block in fabric.record.passes),
         tuple(tuple(stream) for stream in fabric.record.flits),
         outputs,
-        tuple(put_on for _, put_on in fabric.record.host_frames),
+        tuple(fabric.record.host_frames),
         _latencies(waves, fabric.record.host_frames, outputs),
     )
 

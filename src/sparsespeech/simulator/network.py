@@ -67,7 +67,8 @@ def flit_row_groups(rows: NDArray[np.int32], units: bool, flit_activations: int)
     filled = np.cumsum((rows >= 0).sum(axis=1)) // (4 if units else 1)
     flits = flit_count(int(filled[-1]), flit_activations)
     needed = np.minimum((np.arange(flits) + 1) * flit_activations, filled[-1])
-    return np.searchsorted(filled, needed).astype(np.int64)
+    row_groups: Times = np.searchsorted(filled, needed).astype(np.int64)
+    return row_groups
 
 
 def flit_count(activations: int, flit_activations: int) -> int:

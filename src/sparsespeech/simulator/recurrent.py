@@ -53,8 +53,9 @@ class Flow:
         self._waiting = {direction: order.sent(direction) for direction in directions}
         self._next = dict.fromkeys(directions, 0)
         self._served_last = directions[-1]
+        sequences = tuple(memory.sequence for memory in memories)
         self._heads = {
-            (core, direction): head_stream(fabric.program, core, direction)
+            (core, direction): head_stream(sequences, fabric.program, core, direction)
             for wiring in fabric.wirings
             for core in wiring.cores[wiring.feeding :]
             for direction in directions
@@ -180,7 +181,7 @@ def _sender(fabric: Fabric, memory: SequenceMemory, served: str) -> Sender:
             f"sequence of chain {sequence.chain} serves {sequence.directions}, expected {served} "
             "as in the first sequence; compile the program again"
         )
-    stream = sequence.streams[sequence.directions.index(served)]  # type: ignore[arg-type]
+    stream = sequence.streams[sequence.directions.index(served)]
     size = fabric.program.streams[stream].frame
     return Sender(
         memory,

@@ -96,9 +96,7 @@ def _turned(frame: Frame, direction: str) -> Frame:
     first, last = frame.first, frame.last
     if direction == "backward":
         first, last = last, first
-    return Frame(
-        frame.wave, frame.utterance, frame.index, frame.number, direction, first, last
-    )
+    return Frame(frame.wave, frame.utterance, frame.index, frame.number, direction, first, last)
 
 
 class SequenceMemory:

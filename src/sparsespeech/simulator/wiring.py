@@ -7,11 +7,22 @@ listed in an order in which results flow forward (``timing.md``). No axes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sparsespeech.accelerator_config import AcceleratorConfig
-from sparsespeech.compiler.program import HOST, Chain, Program, Stream, StreamKind
+from sparsespeech.compiler.program import (
+    HOST,
+    Chain,
+    Program,
+    Sequence,
+    Stream,
+    StreamKind,
+)
 from sparsespeech.errors import SimulationError
 from sparsespeech.simulator.core import NeighbourLink
+
+Direction = Literal["forward", "backward"]
+Order = Literal["forward", "backward", "both"]
 
 
 @dataclass(frozen=True)
@@ -141,9 +152,7 @@ def credit_stream(program: Program, core: int) -> Stream | None:
     return None
 
 
-def consumers(
-    program: Program, blocks: tuple[BlockWiring, ...], stream: int
-) -> tuple[int, ...]:
+def consumers(program: Program, blocks: tuple[BlockWiring, ...], stream: int) -> tuple[int, ...]:
     """Blocks whose credits the source of ``stream`` waits for (T11, T12).
 
     Recurrent tasks that take a fed-back output are not among them: it has places (T13).
@@ -160,26 +169,39 @@ def consumers(
     )
 
 
-def head_stream(program: Program, core: int, direction: str) -> int:
-    """Stream of x frames from which a recurrent core takes the heads (T13).
+def sequences_of(program: Program) -> tuple[Sequence, ...]:
+    """The sequence memories; without a linear layer the host's port is the only one (T12)."""
+    recurrent = [chain for chain in program.chains if chain.role == "recurrent"]
+    if program.sequences or not recurrent:
+        return program.sequences
+    orders: dict[int, set[Direction]] = {}
+    for chain in recurrent:
+        gates = program.chains[chain.gate_chain] if chain.gate_chain is not None else chain
+        for task in gates.tasks:
+            for segment in program.tasks[task].segments:
+                if program.streams[segment.stream].source == HOST and chain.direction:
+                    orders.setdefault(segment.stream, set()).add(chain.direction)
+    served: tuple[Order, ...] = tuple(
+        "both" if len(found) == 2 else found.pop() for found in orders.values()
+    )
+    return (Sequence(HOST, tuple(orders), served, 0),)
+
+
+def head_stream(sequences: tuple[Sequence, ...], program: Program, core: int, order: str) -> int:
+    """Stream of x frames from which a recurrent core takes the heads of a direction (T13).
 
     Raises SimulationError if none of its direction reaches the core.
     """
     candidates = [
         stream
-        for sequence in program.sequences
+        for sequence in sequences
         for stream, served in zip(sequence.streams, sequence.directions, strict=True)
-        if served in (direction, "both")
+        if served in (order, "both")
         and any(sink.core == core for sink in program.streams[stream].sinks)
     ]
     if not candidates:
         raise SimulationError(
-            f"no stream of {direction} x frames reaches the recurrent core {core}, which takes "
+            f"no stream of {order} x frames reaches the recurrent core {core}, which takes "
             "the order of its steps from it; compile the program again"
         )
     return candidates[0]
-
-
-def host_sinks(program: Program, stream: int) -> bool:
-    """Whether the host listens to ``stream``."""
-    return any(sink.core == HOST for sink in program.streams[stream].sinks)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+import typer
+import yaml
 
 from sparsespeech.benchmarks.accuracy_plan import Pair, Run, parse_plan, read_plan
+from sparsespeech.cli.main import app
 from sparsespeech.errors import BenchmarkError
 
 PLAN = """
@@ -89,3 +95,36 @@ def test_no_yaml_is_named_with_its_file(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(BenchmarkError, match=r"plan\.yaml: not YAML"):
         read_plan(path)
+
+
+def test_the_plan_of_the_tutorial(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five seeds, the runs of S3 and S4, four sizes of each family; its commands make them all."""
+    page = (repository / "docs" / "tutorial-8-reproduce-table-iii.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setenv("MANIFESTS", "/m")
+    monkeypatch.setenv("RUNS", "/r")
+    plan = parse_plan(yaml.safe_load(text))
+    an4, librispeech = plan.corpora
+    assert [pair.seed for pair in an4.pairs] == [0, 1, 2, 3, 4]
+    assert [run.label for run in an4.single] == ["9054", "density10"]
+    assert librispeech.test.lm is not None
+    assert plan.equal_nonzeros is not None
+    assert [len(runs) for runs in plan.equal_nonzeros.runs.values()] == [4, 4]
+    assert plan.tried is not None
+    assert plan.tried.test.manifest == plan.equal_nonzeros.test.manifest == Path("/m/dev-an4.jsonl")
+
+
+def test_the_commands_of_the_tutorial_take_their_options(repository: Path) -> None:
+    page = (repository / "docs" / "tutorial-8-reproduce-table-iii.md").read_text()
+    blocks = re.findall(r"```\n(.*?)```", page, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line) for line in lines if line.strip().startswith("sparsespeech ")]
+    assert len(commands) > 20
+    for command in commands:
+        words = [word for word in command[1:] if not word.startswith("$")]
+        context = click.Context(typer.main.get_command(app))
+        found: Any = context.command
+        while hasattr(found, "resolve_command"):
+            _, found, words = found.resolve_command(context, words)
+        known = {option for parameter in found.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known, " ".join(command)

@@ -14,7 +14,7 @@ import yaml
 from sparsespeech.cli.main import main
 from sparsespeech.errors import CheckpointError, RecipeError
 from sparsespeech.pruning import repeat_until as loop_module
-from sparsespeech.pruning import round_suggestion
+from sparsespeech.pruning import scan_suggestion
 from sparsespeech.pruning.repeat_settings import RepeatUntil
 from sparsespeech.pruning.repeat_until import Loop, repeat_until
 from sparsespeech.training.checkpoint import load_checkpoint
@@ -106,7 +106,7 @@ def test_a_stopped_loop_goes_on_to_the_same_end(
     with pytest.raises(KeyboardInterrupt):
         repeat_until(recipe, tmp_path / "stopped")
     monkeypatch.setattr(
-        round_suggestion, "scan_checkpoint", scan := Counted(round_suggestion.scan_checkpoint)
+        scan_suggestion, "scan_checkpoint", scan := Counted(scan_suggestion.scan_checkpoint)
     )
     after = repeat_until(recipe, tmp_path / "stopped")
     assert [run.name for run in calls] == ["round-01", "round-02", "round-02"]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from sparsespeech.errors import CheckpointError
 from sparsespeech.report.checkpoint_weights import is_checkpoint, read_checkpoint_weights
 from sparsespeech.report.weights import WeightMatrix
 from sparsespeech.training.checkpoint import load_checkpoint
+from sparsespeech.training.checkpoint_state import file_digest
 from sparsespeech.training.packed_checkpoint import pack_checkpoint
 
 SOURCES = {
@@ -125,3 +130,47 @@ def test_index_that_leaves_its_folder_is_refused(run: Path, tmp_path: Path) -> N
     path.write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match="another folder"):
         list(read_checkpoint_weights(tmp_path / "packed").matrices())
+
+
+def test_no_torch_is_needed(run: Path, tmp_path: Path) -> None:
+    pack_checkpoint(run, tmp_path / "packed")
+    code = (
+        "import sys; from pathlib import Path; sys.modules['torch'] = None; "
+        "from sparsespeech.report.checkpoint_weights import read_checkpoint_weights as read; "
+        "print(*[m.nonzeros for path in sys.argv[1:] for m in read(Path(path)).matrices()])"
+    )
+    command = [sys.executable, "-c", code, str(run), str(tmp_path / "packed")]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    expected = load_checkpoint(run).weights
+    assert [int(count) for count in found] == 2 * [
+        int(expected[source].count_nonzero()) for source in SOURCES.values()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        (
+            "average.layer2.weight",
+            torch.zeros(6, 7),
+            r"layer2\.weight is \[6, 7\], expected \[6, 6\]",
+        ),
+        (
+            "average.layer9.weight",
+            torch.zeros(6, 6),
+            r"layer9\.weight is \[6, 6\], expected absent",
+        ),
+        ("average.layer2.weight", torch.zeros(6, 6).double(), r"layer2\.weight is absent"),
+    ],
+)
+def test_weights_that_do_not_fit_the_graph_are_refused(
+    run: Path, name: str, tensor: torch.Tensor, message: str
+) -> None:
+    folder = checkpoint_folder(run)
+    tensors = {**load_file(folder / "model.safetensors"), name: tensor}
+    save_file(tensors, folder / "model.safetensors")
+    state = json.loads((folder / "state.json").read_text())
+    state["sha256"]["model.safetensors"] = file_digest(folder / "model.safetensors")
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(CheckpointError, match=message):
+        read_checkpoint_weights(run)

@@ -5,6 +5,10 @@ fewest row groups whose weight words fit the memories. While cores are left, the
 takes longest gets one more, if the cores for it are left; if not, the next longest is asked, and
 of equal layers the first. For DeepSpeech of 2048 on 34 cores this gives Table II of S2: 2, 4, 4
 and 24 cores.
+
+Two limits keep small models from being spread too thin. A row group has at least as many steps as
+the wheel of the network has slots, since its stream gets one turn a wheel. And each row group that
+talks to the host (credits of the first layer, outputs of the last) needs a slot of the host's port.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ def allocate_cores(plan: Plan) -> Plan:
     demands = [layer_demand(layers[name], plan.mapping) for name in plan.accelerated]
     words = words_with_pattern(plan.model, plan.config)
     fewest = fewest_row_groups(demands, plan.config, words)
-    needed = _cores(demands, fewest, plan.config)
+    needed = cores_of(demands, fewest, plan.config)
     if needed > plan.config.cores:
         raise CompileError(_too_large(plan, demands, fewest, needed))
     return replace(plan, row_groups=add_row_groups(demands, fewest, plan.config, words))
@@ -55,23 +59,49 @@ def add_row_groups(
     words: WordCount,
 ) -> dict[str, int]:
     """The rule of this module's docstring, from the fewest row groups on."""
-    groups = dict(fewest)
+    groups = fewest
     while True:
-        left = config.cores - _cores(demands, groups, config)
-        slowest_first = sorted(
-            demands, key=lambda demand: -demand.pass_cycles(groups[demand.layer], config)
-        )
-        for demand in slowest_first:
+        left = config.cores - cores_of(demands, groups, config)
+        cycles = {
+            demand.layer: pass_cycles(demand, groups[demand.layer], config, words)
+            for demand in demands
+        }
+        for demand in sorted(demands, key=lambda demand: -cycles[demand.layer]):
             more = groups[demand.layer] + 1
+            wished = {**groups, demand.layer: more}
             if (
                 demand.cores(1, config) <= left
-                and more <= demand.steps(config)
+                and more * config.slots <= demand.steps(config)
+                and streams_of_host(demands, wished) <= config.slots
                 and words(demand, more) <= config.weight_words
             ):
-                groups[demand.layer] = more
+                groups = wished
                 break
         else:
             return groups
+
+
+def cores_of(
+    demands: Sequence[LayerDemand], groups: dict[str, int], config: AcceleratorConfig
+) -> int:
+    """Cores of all layers with ``groups`` row groups of each."""
+    return sum(demand.cores(groups[demand.layer], config) for demand in demands)
+
+
+def pass_cycles(
+    demand: LayerDemand, groups: int, config: AcceleratorConfig, words: WordCount
+) -> int:
+    """Cycles of a core a frame: loads, and a step or a weight word a cycle, whichever are more."""
+    loads = demand.directions_of_core * demand.load_cycles(config)
+    return max(demand.pass_cycles(groups, config), words(demand, groups) + loads)
+
+
+def streams_of_host(demands: Sequence[LayerDemand], groups: dict[str, int]) -> int:
+    """Streams that end at the host's port: credits of the first layer, outputs of the last."""
+    first, last = demands[0], demands[-1]
+    both = last.directions // last.directions_of_core  # directions on one core share its stream
+    feeding = 1 if first.shapes[0].role == "linear" else both
+    return groups[first.layer] * feeding + groups[last.layer] * both
 
 
 def _fewest(demand: LayerDemand, config: AcceleratorConfig, words: WordCount) -> int:
@@ -85,12 +115,6 @@ def _fewest(demand: LayerDemand, config: AcceleratorConfig, words: WordCount) ->
         f"{words(demand, steps)} weight words in one lane and window, {config.name} stores "
         f"{config.weight_words}; raise weight_words or multipliers_per_window with --config"
     )
-
-
-def _cores(
-    demands: Sequence[LayerDemand], groups: dict[str, int], config: AcceleratorConfig
-) -> int:
-    return sum(demand.cores(groups[demand.layer], config) for demand in demands)
 
 
 def _too_large(
@@ -107,10 +131,14 @@ def _too_large(
     return (
         f"the model needs {needed} cores ({parts}), {config.name} has {config.cores}; largest "
         f"matrix {shape.name}, {shape.rows} x {shape.columns} with {density:.1%} nonzeros: "
-        f"{fewest[largest.layer]} row groups of "
-        f"{len(column_slices(shape.columns, config))} cores, as a weight memory holds "
+        f"{_counted(fewest[largest.layer], 'row group')} of "
+        f"{_counted(len(column_slices(shape.columns, config)), 'core')}, as a weight memory holds "
         f"{config.weight_words} words. {_what_helps(plan.model, demands, config)}"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _what_helps(
@@ -134,4 +162,4 @@ def _fits(model: IntegerModel, demands: Sequence[LayerDemand], config: Accelerat
         fewest = fewest_row_groups(demands, config, words_with_pattern(model, config))
     except CompileError:
         return False
-    return _cores(demands, fewest, config) <= config.cores
+    return cores_of(demands, fewest, config) <= config.cores

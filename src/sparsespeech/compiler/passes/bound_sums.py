@@ -23,20 +23,25 @@ from sparsespeech.model_file.model import SparseMatrix
 
 def bound_sums(plan: Plan) -> Plan:
     """Adds figures to ``facts``; raises CompileError naming matrix, row, need and limit."""
+    limit = 1 << (plan.config.partial_sum_bits - 1)
     figures: dict[str, dict[str, int]] = {}
+    worst, message = limit - 1, ""
     for chain in plan.chains:
         if chain.matrix in figures:  # all row groups of a matrix are cut alike
             continue
         bias = row_constants(plan.model, chain.matrix).bias
         partial, full = largest_sums(matrix_of(plan.model, chain.matrix), chain.slices, bias)
-        for position in range(len(chain.slices)):
-            _check(plan, chain, partial[:, position], f"core {position} of its chain")
-        _check(plan, chain, full, "the tail of its chain, with the bias")
+        need = int(full.max(initial=0))  # no sum of a core is larger than that of its tail
         figures[chain.matrix] = {
             "largest": int(partial.max(initial=0)),
-            "largest_with_bias": int(full.max(initial=0)),
-            "limit": _limit(plan),
+            "largest_with_bias": need,
+            "limit": limit,
         }
+        if need > worst:
+            row = int(full.argmax())
+            worst, message = need, _message(plan, chain, row, partial[row], need)
+    if message:
+        raise CompileError(message)
     return replace(plan, facts={**plan.facts, "partial_sums": figures})
 
 
@@ -63,18 +68,14 @@ def largest_sums(
     return np.maximum(positive, negative), full
 
 
-def _limit(plan: Plan) -> int:
-    return 1 << (plan.config.partial_sum_bits - 1)
-
-
-def _check(plan: Plan, chain: ChainPlan, sums: NDArray[np.int64], where: str) -> None:
-    row = int(sums.argmax())
-    need = int(sums[row])
-    if need < _limit(plan):
-        return
-    raise CompileError(
-        f"{chain.matrix}: row {row} can reach {need} in {where}; {plan.config.name} holds sums "
-        f"below {_limit(plan)} (partial_sum_bits = {plan.config.partial_sum_bits}): prune the "
-        f"matrix further, or set partial_sum_bits = {need.bit_length() + 1} and flit_bits to "
-        "row_lanes times as much with --config"
+def _message(plan: Plan, chain: ChainPlan, row: int, partial: NDArray[np.int64], need: int) -> str:
+    bits = plan.config.partial_sum_bits
+    limit = 1 << (bits - 1)
+    cores = np.flatnonzero(partial >= limit)
+    where = f"core {cores[0]} of its chain" if cores.size else "the tail, with its bias"
+    return (
+        f"{chain.matrix}: row {row} can reach {need}, {plan.config.name} holds sums below {limit} "
+        f"(partial_sum_bits = {bits}), which {where} can pass: prune the matrix further, or set "
+        f"partial_sum_bits = {need.bit_length() + 1} and flit_bits to row_lanes times as much with "
+        "--config"
     )

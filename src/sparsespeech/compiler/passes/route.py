@@ -56,16 +56,16 @@ def route(plan: Plan) -> Plan:
 def _stream(
     connection: Connection, circuit: Circuit, places: tuple[Place, ...], wheel: SlotWheel
 ) -> Stream:
-    depth = circuit.tree.depth
+    hops = circuit.tree.hops
     links = tuple(
-        Link(*_ends(start, stop), slot_numbers(wheel.at_depth(circuit.slots, depth[start])))
-        for start, stop in circuit.tree.links
+        Link(*_ends(link.start, link.stop), slot_numbers(wheel.at_depth(circuit.slots, link.depth)))
+        for link in circuit.tree.links
     )
     return Stream(
         name=connection.name,
         kind=connection.kind,
         source=connection.source,
-        sinks=tuple(Sink(core, depth[place_of(core, places)]) for core in connection.sinks),
+        sinks=tuple(Sink(core, hops[place_of(core, places)]) for core in connection.sinks),
         slots=slot_numbers(circuit.slots),
         links=links,
         frame=connection.frame,

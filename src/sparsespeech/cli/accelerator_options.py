@@ -1,0 +1,56 @@
+"""The options that say which accelerator, and how a model is laid over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparsespeech.accelerator_config import TARGETS
+from sparsespeech.compiler.compilation import DEFAULT_TARGET, MappingChoice
+
+_MAPPINGS: dict[str, MappingChoice] = {
+    "paper": "paper",
+    "interleaved": "interleaved",
+    "auto": "auto",
+}
+
+TargetOption = Annotated[
+    str, typer.Option(metavar="|".join(TARGETS), help=f"Accelerator; default {DEFAULT_TARGET}.")
+]
+MappingOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(_MAPPINGS),
+        help="paper: each direction of an LSTM has its own cores. interleaved: each core works for "
+        "both, and one fills the pauses of the other. auto: the faster by the latency model.",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with parameters that replace those of the target."),
+]
+HostLayersOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="The last layers, which the host computes; default: all behind the last LSTM.",
+    ),
+]
+
+
+def mapping_choice(name: str) -> MappingChoice:
+    """The mapping called ``name``; raises BadParameter."""
+    if name not in _MAPPINGS:
+        raise typer.BadParameter(
+            f"{name!r} is not one of {', '.join(_MAPPINGS)}", param_hint="--mapping"
+        )
+    return _MAPPINGS[name]
+
+
+def layer_names(names: str | None) -> tuple[str, ...] | None:
+    """The layers that ``--host-layers`` names."""
+    if names is None:
+        return None
+    return tuple(name.strip() for name in names.split(",") if name.strip())

@@ -1,0 +1,58 @@
+"""What ``simulate`` is given to hear: recordings, folders and manifests as feature windows.
+
+Axes: T frames, C inputs of one window (494).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsespeech.audio.finding import find_recordings
+from sparsespeech.audio.reading import read_audio
+from sparsespeech.corpora.manifest import read_manifest
+from sparsespeech.features.context_window import context_windows, quantize_frames
+from sparsespeech.features.mfcc import MfccConfig, extract_mfcc
+from sparsespeech.model_file.model import IntegerModel
+
+MANIFEST_SUFFIX = ".jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class SpokenInput:
+    """One recording as the accelerator takes it."""
+
+    path: Path
+    duration_s: float
+    windows: NDArray[np.uint8]  # [T, C]
+
+
+def named_recordings(paths: Iterable[Path], limit: int | None = None) -> list[Path]:
+    """Recordings of files, folders and manifests, the first ``limit`` of them.
+
+    Raises AudioError or ManifestError.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.suffix == MANIFEST_SUFFIX:
+            found += [utterance.audio_filepath for utterance in read_manifest(path)]
+        else:
+            found += find_recordings([path])
+    return found if limit is None else found[:limit]
+
+
+def read_spoken_input(path: Path, model: IntegerModel) -> SpokenInput:
+    """Features of the recording at ``path``, as ``model`` quantises them.
+
+    Raises AudioError for a recording that cannot be used.
+    """
+    features = MfccConfig.from_json(model.features)
+    recording = read_audio(path, features.sample_rate_hz)
+    frames = extract_mfcc(recording.samples, features)
+    quantized = quantize_frames(frames, model.input, model.activation_bits)
+    windows = context_windows(quantized, features.context, model.input.zero_point)
+    return SpokenInput(path, recording.duration_s, windows.astype(np.uint8, copy=False))
