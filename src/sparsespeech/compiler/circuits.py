@@ -37,6 +37,7 @@ from sparsespeech.compiler.slot_widths import SlotWidths
 from sparsespeech.errors import CompileError
 
 _ROUNDS = 16  # of negotiation, before something else is tried
+_PATIENCE = 6  # negotiations between streams of one slot each, before it is called impossible
 _PRESSURE, _PRESSURE_GROWTH = 0.5, 1.25  # cost of meeting another stream, in links; each round
 _GRUDGE = 0.15  # added to the cost of a slot by each round in which two streams wanted it
 _CROWDED = 0.5  # cost of a full link's last slot, in links: spreads streams over the grid
@@ -87,14 +88,14 @@ class CircuitSearch:
         Free slots go to streams that gain by them: first to those of the recurrence.
         """
         self._begin()
+        patience = _PATIENCE
         while fights := self._negotiate():
-            halved: set[int] = set()
-            for fight in fights:
-                if halved.isdisjoint(fight.streams):
-                    halved.add(self._width.halve(fight.streams, fight.channel))
-            for number in sorted(halved):
+            number = self._width.halve(sorted({n for fight in fights for n in fight.streams}))
+            if number is not None:
                 self._wheel.release(number)
                 self._reroute(number)
+            elif (patience := patience - 1) == 0:
+                raise self._width.overload(fights[0].streams, fights[0].channel)
         self._widen([n for n, one in enumerate(self._connections) if one.loop])
         self._widen([n for n, one in enumerate(self._connections) if not one.loop])
         return tuple(self._circuits[number] for number in range(len(self._connections)))
@@ -176,9 +177,8 @@ class CircuitSearch:
 
     def _reroute(self, number: int) -> None:
         while (circuit := self._find(number)) is None:
-            if self._width[number] == 1 or self._connections[number].alone:
+            if self._width.halve([number]) is None:
                 raise CompileError(self._no_way(number))
-            self._width.halve([number], self._put(self._connections[number]))
         self._hold(number, circuit)
 
     def _constrained_first(self, number: int) -> tuple[bool, int, int, int]:

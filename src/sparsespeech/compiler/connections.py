@@ -39,6 +39,7 @@ class Connection:
     most_slots: int = 0  # given if they are left over; more are of no use
     frame: int = 0  # activations of a frame
     heads: tuple[int, ...] = ()  # sinks that take only the heads of the frames
+    least_slots: int = 1  # fewer slow the whole network down
     patience: int = 0  # the more, the less is lost if it gets fewer slots than it wants
     loop: str = ""  # fed back, and in which directions: its way is part of every step
     alone: bool = False  # holds its links in all slots
@@ -125,6 +126,15 @@ def _pass_cycles(chains: Iterable[ChainPlan], config: AcceleratorConfig) -> int:
     )
 
 
+def _frame_cycles(plan: Plan) -> int:
+    """Cycles that the slowest core computes for a frame: the network cannot take them faster."""
+    tails = _by_tail(plan, range(len(plan.chains)))
+    return max(
+        sum(_pass_cycles([plan.chains[number]], plan.config) for number in ended)
+        for ended in tails.values()
+    )
+
+
 def _add_neighbours(found: Connections, plan: Plan) -> None:
     known: dict[tuple[str, int, int], int] = {}
     recurrent = {
@@ -174,10 +184,20 @@ def _add_frames_of_host(
 ) -> None:
     cores = {core for chain in chains for core in chain.cores}
     frame = max(last for chain in chains for _, last in chain.slices)
-    slots = slots_for_frame(plan.config, frame, _pass_cycles(chains, plan.config) // 2)
-    sinks = tuple(sorted(cores | set(heads)))
-    most = plan.config.slots
-    found.add(Connection(name, "activations", HOST, sinks, slots, most, frame, heads, 2))
+    found.add(
+        Connection(
+            name=name,
+            kind="activations",
+            source=HOST,
+            sinks=tuple(sorted(cores | set(heads))),
+            slots=slots_for_frame(plan.config, frame, _pass_cycles(chains, plan.config) // 2),
+            least_slots=slots_for_frame(plan.config, frame, _frame_cycles(plan)),
+            most_slots=plan.config.slots,
+            frame=frame,
+            heads=heads,
+            patience=2,
+        )
+    )
 
 
 def _add_linear_outputs(
@@ -195,6 +215,7 @@ def _add_linear_outputs(
                 source=_tail(chain),
                 sinks=_holders(chain, next_layer) or (HOST,),
                 slots=slots_for_rate(plan.config, plan.config.row_lanes),
+                least_slots=slots_for_frame(plan.config, chain.outputs, _frame_cycles(plan)),
                 most_slots=slots_for_rate(plan.config, plan.config.row_lanes),
                 frame=chain.outputs,
                 patience=2,
@@ -257,6 +278,7 @@ def _add_sequence_stream(
     cores = _holders(producer, inputs)
     heads = _recurrent_cores(plan, order) if listened else ()
     cycles = _pass_cycles(inputs, plan.config) // 2
+    turns = 2 if order == "both" else 1
     return found.add(
         Connection(
             name=f"{producer.name} to {inputs[0].layer}, {order}",
@@ -264,6 +286,7 @@ def _add_sequence_stream(
             source=_tail(producer),
             sinks=tuple(sorted({*cores, *heads})),
             slots=slots_for_frame(plan.config, producer.outputs, cycles),
+            least_slots=slots_for_frame(plan.config, producer.outputs, _frame_cycles(plan) // turns),
             most_slots=plan.config.slots,
             frame=producer.outputs,
             heads=heads,

@@ -8,7 +8,7 @@ in the memory of their tail (T9), so the program stays right and gets slower.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.connections import Connection
@@ -43,37 +43,43 @@ class SlotWidths:
         """Slots of a stream."""
         return self._width[number]
 
-    def halve(self, numbers: Sequence[int], channel: Channel) -> int:
-        """Halve one of the streams that fight for ``channel``, and tell which.
+    def halve(self, numbers: Iterable[int]) -> int | None:
+        """Halve the stream that can best do with less, and tell which; None if all have one slot.
 
-        It is the most patient, of these the widest, of these the last. Raises CompileError, which
-        names the channel, if all of them have a single slot.
+        First those that stay fast enough for the network, of these the most patient, of these the
+        widest, of these the last.
         """
         shared = [n for n in numbers if self._width[n] > 1 and not self._connections[n].alone]
         if not shared:
-            raise CompileError(self._overload(numbers, channel))
-        number = max(shared, key=lambda n: (self._connections[n].patience, self._width[n], n))
+            return None
+        number = max(shared, key=self._can_do_with_less)
         self._width[number] //= 2
         return number
+
+    def _can_do_with_less(self, number: int) -> tuple[bool, int, int, int]:
+        one = self._connections[number]
+        fast = self._width[number] // 2 >= one.least_slots
+        return fast, one.patience, self._width[number], number
+
+    def overload(self, numbers: Sequence[int], channel: Channel) -> CompileError:
+        """The error for streams that find no place on a channel."""
+        names = [self._connections[number].name for number in numbers]
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return CompileError(
+            f"{channel} is overloaded: {len(names)} streams ({shown}) need a slot each and find no "
+            f"place in a wheel of {self._slots}; set slots = {2 * self._slots} in the file given "
+            "with --config, or compute more layers on the host with --host-layers"
+        )
 
     def _fit(self, numbers: Sequence[int], channel: Channel) -> None:
         """Halve all widest streams of a port alike until they fit: the slowest would rule."""
         while sum(self._width[number] for number in numbers) > self._slots:
             widest = max(self._width[number] for number in numbers)
             if widest == 1:
-                raise CompileError(self._overload(numbers, channel))
+                raise self.overload(numbers, channel)
             for number in numbers:
                 if self._width[number] == widest:
                     self._width[number] //= 2
-
-    def _overload(self, numbers: Sequence[int], channel: Channel) -> str:
-        names = [self._connections[number].name for number in numbers]
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        return (
-            f"{channel} is overloaded: {len(names)} streams ({shown}) need a slot each and find no "
-            f"place in a wheel of {self._slots}; set slots = {2 * self._slots} in the file given "
-            "with --config, or compute more layers on the host with --host-layers"
-        )
 
 
 def _users(
