@@ -27,7 +27,7 @@ FRAMES, SUMS = stream_of("activations"), stream_of("gate_inputs")
 EMPTY_SLOTS = f"streams.{FRAMES}.slots"
 
 CONTAINER_ATTACKS = {
-    "empty": Attack(b"", r"header: .*\(rule F3\), as in a model file \(rule P2\)"),
+    "empty": Attack(b"", r"no sparsespeech program file.*\(rule F3\).*P2"),
     "text": Attack(b"this is not a program file\n" * 20, r"header: .*P2"),
     "cut short": Attack(BASE[:-1], r"the file is cut short.*P2"),
     "a byte more": Attack(BASE + b"\0", r"bytes follow the last tensor.*P2"),
@@ -310,7 +310,7 @@ STREAM_ATTACKS = {
         with_manifest(set_in(f"streams.{FRAMES}.sinks", [])), r"\.sinks: has 0 entries.*P9"
     ),
     "sink nearer than it is": Attack(
-        moved(f"streams.{FRAMES}.sinks.0.hops", -1), r"links from the source.*P9"
+        moved(f"streams.{FRAMES}.sinks.0.hops", -1), r"stream '.*' does not reach core.*P9"
     ),
     "frame of another width": Attack(moved(f"streams.{FRAMES}.frame", 1), r"\.frame: is.*P9"),
     "no slot": Attack(with_manifest(set_in(EMPTY_SLOTS, [])), r"slots: must be rising.*P9"),
@@ -323,7 +323,7 @@ STREAM_ATTACKS = {
     ),
     "link missing": Attack(
         with_manifest(lambda values: values["streams"][FRAMES]["links"].pop()),
-        r"links from the source.*P9",
+        r"stream '.*' does not reach core.*P9",
     ),
     "link twice": Attack(
         with_manifest(
@@ -331,14 +331,15 @@ STREAM_ATTACKS = {
                 values["streams"][FRAMES]["links"][0]
             )
         ),
-        r"meets the stream again or does not exist.*P9",
+        r"streams '.*' both hold slot.*P9",
     ),
     "link off the grid": Attack(
-        with_manifest(set_in(f"streams.{SUMS}.links.0.stop", [5, 5])), r"does not exist.*P9"
+        with_manifest(set_in(f"streams.{SUMS}.links.0.stop", [5, 5])),
+        r"stream '.*': the link.*\(5, 5\).*P9",
     ),
     "link from nowhere": Attack(
         with_manifest(set_in(f"streams.{SUMS}.links.0.start", [5, 5])),
-        r"do not start at its source.*P9",
+        r"stream '.*': the link \(5, 5\).*P9",
     ),
     "link in another slot": Attack(
         with_manifest(
@@ -348,7 +349,7 @@ STREAM_ATTACKS = {
                 else values["streams"][FRAMES]["links"][-1].update({"slots": [1]})
             )
         ),
-        r"has the slots \[\d\], expected.*P9",
+        r"stream '.*': link .* has the slots.*expected.*P9",
     ),
     "sequence of another chain": Attack(moved("sequences.0.chain", -1), r"sequences.0.chain.*P8"),
     "sequence with more frames": Attack(moved("sequences.0.frames", 1), r"sequences.0.frames.*P8"),

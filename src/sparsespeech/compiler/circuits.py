@@ -3,17 +3,17 @@
 Slots of a stream lie at equal distances, a power of two of them: offsets then pack without
 fragments, and the longest wait for a slot is slots / n. All streams first take their cheapest ways.
 Then they negotiate: in each round, streams that meet are ripped up one by one and look for a new
-way, while slots that two streams want become dearer from round to round. If that does not end, the
-stream of each fight that can best do with less is halved. In the end free slots are given to those
-who gain by them. Outputs that a recurrent layer feeds back are not part of this: they share one
-tree a direction (``recurrent_bus.py``), where there is one. Everything is decided by numbers, never
-by chance: the same plan gives the same circuits.
+way, while slots that two streams want become dearer from round to round. If that does not end, all
+begin anew with other lanes for the wide streams, and at last with half the slots for the stream
+that can best do with less. In the end free slots are given to those who gain by them. Outputs that a recurrent layer feeds back are not part of this: they share one
+tree a direction (``recurrent_bus.py``), where there is one. The same plan gives the same circuits.
 
 The negotiation of ways is that of PathFinder (McMurchie and Ebeling, 1995), with slots for wires.
 """
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,8 @@ from sparsespeech.compiler.slot_widths import SlotWidths
 from sparsespeech.errors import CompileError
 
 _ROUNDS = 16  # of negotiation, before something else is tried
-_PATIENCE = 6  # negotiations between streams of one slot each, before it is called impossible
+_FEW = 4  # streams of a recurrence that find ways of their own, shorter than over a bus
+_ATTEMPTS = 12  # choices of lanes, before a stream is halved
 _PRESSURE, _PRESSURE_GROWTH = 0.5, 1.25  # cost of meeting another stream, in links; each round
 _GRUDGE = 0.15  # added to the cost of a slot by each round in which two streams wanted it
 _CROWDED = 0.5  # cost of a full link's last slot, in links: spreads streams over the grid
@@ -78,6 +79,7 @@ class CircuitSearch:
         self._wheel = SlotWheel(config)
         self._circuits: dict[int, Circuit] = {}
         self._fixed: set[int] = set()  # streams that are never ripped up
+        self._lanes: dict[int, int] = {}  # wide streams: 0 for even slots, 1 for odd ones
         self._free: list[int] = []  # all others, the most constrained first
         self._pressure = _PRESSURE
         self._grudges: dict[Channel, list[float]] = defaultdict(lambda: [0.0] * config.slots)
@@ -88,20 +90,52 @@ class CircuitSearch:
         Free slots go to streams that gain by them: first to those of the recurrence.
         """
         self._begin()
-        patience = _PATIENCE
-        while fights := self._negotiate():
+        while (fights := self._best_lanes()) is not None:
             number = self._width.halve(sorted({n for fight in fights for n in fight.streams}))
-            if number is not None:
-                self._wheel.release(number)
-                self._reroute(number)
-            elif (patience := patience - 1) == 0:
+            if number is None:
                 raise self._width.overload(fights[0].streams, fights[0].channel)
         self._widen([n for n, one in enumerate(self._connections) if one.loop])
         self._widen([n for n, one in enumerate(self._connections) if not one.loop])
         return tuple(self._circuits[number] for number in range(len(self._connections)))
 
+    def _best_lanes(self) -> list[_Fight] | None:
+        """None once no streams meet; else the fights of the attempt that left the fewest.
+
+        A wide stream holds every second or fourth slot, and keeps to the odd or to the even ones
+        all its way: its lane. Streams that change lanes meet all others at once, so negotiation
+        seldom gets there; it is begun anew with other lanes instead.
+        """
+        wide = [n for n, one in enumerate(self._connections) if self._is_wide(n) and not one.alone]
+        fewest: list[_Fight] | None = None
+        for attempt in range(_ATTEMPTS):
+            draw = random.Random(attempt)  # the same draws for the same plan
+            self._lanes = {}
+            taken: dict[int, int] = {}  # a source: the lane of its stream before
+            for number in wide:
+                source = self._connections[number].source
+                lane = 1 - taken[source] if source in taken else draw.randrange(2)
+                self._lanes[number] = taken[source] = lane
+            self._begin()
+            fights = self._negotiate([number for number in self._free if number in self._lanes])
+            if not fights:
+                for number in self._free:
+                    if number not in self._lanes:
+                        self._reroute(number)
+                fights = self._negotiate(self._free)
+            if not fights:
+                return None
+            if fewest is None or len(fights) < len(fewest):
+                fewest = fights
+        return fewest
+
+    def _is_wide(self, number: int) -> bool:
+        return 4 * self._width[number] >= self._wheel.slots > self._width[number]
+
     def _begin(self) -> None:
-        """Links that are held alone, then the buses of the recurrence, then the cheapest ways."""
+        """Links that are held alone, then the buses of the recurrence, then wide streams."""
+        self._wheel = SlotWheel(self._config)
+        self._circuits.clear()
+        self._grudges.clear()
         order = sorted(range(len(self._connections)), key=self._constrained_first)
         self._fixed = {number for number in order if self._connections[number].alone}
         for number in sorted(self._fixed):
@@ -111,10 +145,12 @@ class CircuitSearch:
             if self._connections[number].loop:
                 loops.setdefault(self._connections[number].loop, []).append(number)
         for place, numbers in enumerate(loops.values()):
-            self._take_bus(numbers, place)
+            if len(numbers) > _FEW:
+                self._take_bus(numbers, place)
         self._free = [number for number in order if number not in self._fixed]
         for number in self._free:
-            self._reroute(number)
+            if number in self._lanes:
+                self._reroute(number)
 
     def _take_bus(self, numbers: Sequence[int], place: int) -> None:
         """Fixed circuits over one hub, if there is one and no other bus is in the way.
@@ -148,7 +184,7 @@ class CircuitSearch:
         else:
             self._fixed.update(numbers)
 
-    def _negotiate(self) -> list[_Fight]:
+    def _negotiate(self, numbers: Sequence[int]) -> list[_Fight]:
         """Let streams that meet find other ways; the fights that remain, none once no two meet."""
         self._pressure = _PRESSURE
         for _ in range(_ROUNDS):
@@ -159,7 +195,7 @@ class CircuitSearch:
                 for slot in slot_numbers(mask):
                     self._grudges[channel][slot] += _GRUDGE
             self._pressure *= _PRESSURE_GROWTH
-            for number in self._free:
+            for number in numbers:
                 if self._meets(number):
                     self._wheel.release(number)
                     self._reroute(number)
@@ -196,7 +232,10 @@ class CircuitSearch:
     def _find(self, number: int) -> Circuit | None:
         """The cheapest circuit over all offsets of the slots; of equal ones that of the last."""
         best: Circuit | None = None
+        lane = self._lanes.get(number)
         for offset in range(self._wheel.slots // self._width[number]):
+            if lane is not None and offset % 2 != lane:
+                continue
             mask = self._even_slots(number, offset)
             tree = self._tree(number, mask)
             if tree is not None and (best is None or tree.cost <= best.tree.cost):

@@ -260,7 +260,7 @@ def _add_sequences(found: Connections, plan: Plan, producers: Sequence[int]) -> 
         turns = found.add(Connection("order of frames", "order", first, tuple(sorted(others)), 1))
     for number in chains:
         streams = tuple(
-            _add_sequence_stream(found, plan, number, order, listened=number == chains[0])
+            _add_sequence_stream(found, plan, number, order, listened=number == chains[-1])
             for order in orders
         )
         found.sequences.append(SequenceMemory(number, streams, orders, frames, turns))

@@ -106,7 +106,8 @@ def decode_program(content: bytes) -> Program:
     try:
         manifest, tensors = parse(content)
     except ModelFileError as error:
-        raise ProgramFileError(f"{error}, as in a model file (rule P2)") from None
+        message = str(error).replace("no sparsespeech model file", "no sparsespeech program file")
+        raise ProgramFileError(f"{message} of model_file/format.md (rule P2)") from None
     _check_manifest(manifest)
     config = _config(manifest["config"])
     tensors = dict(tensors)

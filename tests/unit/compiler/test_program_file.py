@@ -67,7 +67,7 @@ def assert_same(first: Any, second: Any, where: str) -> None:
 def test_every_field_survives_the_file(kind: dict[str, bool], tmp_path: Path) -> None:
     original = program(**kind)
     path = tmp_path / "small.program"
-    save_program(original, path)
+    original.save(path)
     assert_same(original, load_program(path, TINY), "program")
 
 
