@@ -513,24 +513,40 @@ class Machine:
         for core, chains in tails.items():
             by_task = {self.program.chains[c].tasks[-1]: c for c in chains}
             first = self.program.chains[chains[0]]
-            if first.role == "linear":
-                self._hold_back(core, chains[0], memories.get(chains[0]))
+            if first.role != "gate_input":
+                self._hold_back(core, chains, memories.get(chains[0]))
             self.cores[core].on_pop = self._results(core, by_task, memories)
 
-    def _hold_back(self, core: int, chain: int, memory: SequenceMachine | None) -> None:
-        output = self.program.chains[chain].output_stream
+    def _hold_back(self, core: int, chains: list[int], memory: SequenceMachine | None) -> None:
+        first = self.program.chains[chains[0]]
+        outputs = {self.program.chains[c].output_stream for c in chains} - {None}
+        linear = first.role == "linear"
+        room = [self.config.staging_frames if linear else self.config.contexts * len(chains)]
 
         def may_load(frame: Any) -> bool:
             if memory is not None and not memory.free:
                 return False
-            return output is None or self.has_credits(output)
+            if linear and not all(self.has_credits(output) for output in outputs):
+                return False
+            return not outputs or room[0] > 0
 
         def on_load(frame: Any) -> None:
             if memory is not None:
                 memory.free -= 1
-            if output is not None:
-                self.use_credits(output)
+            room[0] -= 1
+            if linear:
+                for output in outputs:
+                    self.use_credits(output)
 
+        def leave() -> None:
+            room[0] += 1
+
+        def on_put(flit: Flit) -> None:
+            if flit.last:
+                self.clock.after(self.config.stages.credit, leave)
+
+        for output in outputs:
+            self.ports[output].on_put.append(on_put)
         self.cores[core].may_load = may_load
         self.cores[core].on_load = on_load
 

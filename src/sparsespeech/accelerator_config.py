@@ -241,6 +241,7 @@ TARGETS: dict[str, AcceleratorConfig] = {
             grid_rows=3,
             grid_columns=11,
             cores=33,
+            slots=32,  # 11 row groups talk to the host, credits and outputs
         ),
         AcceleratorConfig(
             name="ddese-vu9p",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, note, settings
@@ -39,7 +41,6 @@ def configs(draw: st.DrawFn) -> AcceleratorConfig:
         double_buffered=draw(st.booleans()),
         load_word_bytes=draw(st.sampled_from([1, 2])),
         staging_frames=draw(st.integers(2, 4)),
-        contexts=3,
         flit_activations=draw(st.sampled_from([2, 4, 8])),
         slots=draw(st.sampled_from([4, 8, 16])),
         stages=StageDepths(**dict(zip(STAGE_NAMES, depths, strict=True))),
@@ -49,9 +50,10 @@ def configs(draw: st.DrawFn) -> AcceleratorConfig:
 @st.composite
 def programs(draw: st.DrawFn) -> tuple[Program, list[np.ndarray], list[list[int]]]:
     """A program on a tiny grid, the ends of its rows, uneven or even, and waves that fit."""
-    config = draw(configs())
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     waves = draw(waves_in_flight)
+    contexts = max(len(wave) for wave in waves) + draw(st.integers(0, 1))
+    config = replace(draw(configs()), contexts=contexts)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     layer = st.builds(Layer, st.integers(2, config.columns * 2), st.sampled_from([1, 2]))
     inputs = draw(st.integers(1, config.columns * 2))
     layers = draw(st.lists(layer, max_size=3))

@@ -91,9 +91,9 @@ class CircuitSearch:
         """
         self._begin()
         while (fights := self._best_lanes()) is not None:
-            number = self._width.halve(sorted({n for fight in fights for n in fight.streams}))
-            if number is None:
-                raise self._width.overload(fights[0].streams, fights[0].channel)
+            largest = max(fights, key=lambda fight: len(fight.streams))
+            if self._width.halve(largest.streams) is None:
+                raise self._width.overload(largest.streams, largest.channel)
         self._widen([n for n, one in enumerate(self._connections) if one.loop])
         self._widen([n for n, one in enumerate(self._connections) if not one.loop])
         return tuple(self._circuits[number] for number in range(len(self._connections)))

@@ -259,15 +259,12 @@ def _add_sequences(found: Connections, plan: Plan, producers: Sequence[int]) -> 
         first, *others = (_tail(plan.chains[number]) for number in chains)
         turns = found.add(Connection("order of frames", "order", first, tuple(sorted(others)), 1))
     for number in chains:
-        streams = tuple(
-            _add_sequence_stream(found, plan, number, order, listened=number == chains[-1])
-            for order in orders
-        )
+        streams = tuple(_add_sequence_stream(found, plan, number, chains, order) for order in orders)
         found.sequences.append(SequenceMemory(number, streams, orders, frames, turns))
 
 
 def _add_sequence_stream(
-    found: Connections, plan: Plan, number: int, order: Order, *, listened: bool
+    found: Connections, plan: Plan, number: int, sequences: Sequence[int], order: Order
 ) -> int:
     producer = plan.chains[number]
     inputs = [
@@ -276,7 +273,11 @@ def _add_sequence_stream(
         if chain.role == "gate_input" and order in ("both", chain.direction)
     ]
     cores = _holders(producer, inputs)
-    heads = _recurrent_cores(plan, order) if listened else ()
+    heads = tuple(
+        core
+        for core in _recurrent_cores(plan, order)
+        if number == min(sequences, key=lambda one: _distance(plan, _tail(plan.chains[one]), core))
+    )
     cycles = _pass_cycles(inputs, plan.config) // 2
     turns = 2 if order == "both" else 1
     return found.add(
@@ -294,6 +295,12 @@ def _add_sequence_stream(
             patience=3 if order == "forward" and len(_orders(plan)) == 2 else 1,
         )
     )
+
+
+def _distance(plan: Plan, one: int, other: int) -> int:
+    """Links between two cores: recurrent cores take heads from the nearest sequence."""
+    (row, column), (other_row, other_column) = plan.places[one], plan.places[other]
+    return abs(row - other_row) + abs(column - other_column)
 
 
 def _add_recurrent_outputs(found: Connections, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sparsespeech.compiler.program import Place
+from sparsespeech.compiler.program import HOST, Place
 from sparsespeech.errors import SimulationError
 from sparsespeech.simulator.machine import FramePass, Run
 from sparsespeech.simulator.wiring import BlockWiring
@@ -182,7 +182,7 @@ def _feedback_hops(run: Run, wiring: BlockWiring) -> int:
 def link_flits(run: Run) -> dict[tuple[Place, Place], int]:
     """Flits, partial sums and gate inputs that each directed link carried.
 
-    The host's port, with equal ends, counts both ways together.
+    The host's port, with equal ends, has two ways: the busier one counts.
     """
     pops: dict[tuple[str, int], int] = defaultdict(int)
     for wiring, passes in zip(run.blocks, run.passes, strict=True):
@@ -190,15 +190,19 @@ def link_flits(run: Run) -> dict[tuple[Place, Place], int]:
             kind = "gate_inputs" if link.source == wiring.credit_core else "partial_sums"
             beats = sum(entry.times.relative_pops.shape[1] for entry in passes)
             pops[kind, wiring.cores[link.source]] += beats
-    carried: dict[tuple[Place, Place], int] = defaultdict(int)
+    carried: dict[tuple[Place, Place, bool], int] = defaultdict(int)
     for stream, flits in zip(run.program.streams, run.flits, strict=True):
         beats = sum(put_on.size for put_on in flits)
         beats += pops.pop((stream.kind, stream.source), 0)  # the first of two for both directions
         for step in stream.links:
-            carried[step.start, step.stop] += beats
-    return dict(carried)
+            into_grid = step.start == step.stop and stream.source == HOST
+            carried[step.start, step.stop, into_grid] += beats
+    busiest: dict[tuple[Place, Place], int] = defaultdict(int)
+    for (start, stop, _), beats in carried.items():
+        busiest[start, stop] = max(busiest[start, stop], beats)
+    return dict(busiest)
 
 
 def link_utilisation(run: Run) -> dict[tuple[Place, Place], float]:
-    """The same as a share of the cycles of the run; the host's port can reach 2."""
+    """The same as a share of the cycles of the run."""
     return {link: flits / run.cycles for link, flits in link_flits(run).items()}

@@ -55,6 +55,7 @@ class Fabric:
             )
             for chain in program.chains
         ]
+        self._sent: list[list[int]] = [[] for _ in self.blocks]  # last flits of results
         self._credits: list[list[int]] = [[] for _ in self.blocks]
         self._credit_circuits = [self._credit_circuit(wiring) for wiring in self.wirings]
         self._consumers = [
@@ -74,6 +75,7 @@ class Fabric:
 
     def advance(self, block: int, variant: int, complete: Times, frame: Frame) -> Pass:
         """The pass of ``frame``, and the credit that its last pop sends (T11)."""
+        complete[-1] = max(complete[-1], self._output_room(block))
         step = self.blocks[block].advance(variant, complete)
         self.record.passes[block].append((frame, step))
         circuit = self._credit_circuits[block]
@@ -82,6 +84,14 @@ class Fabric:
             put_on = self.put_on(circuit, np.array([pop + self.config.stages.credit]))
             self._credits[block].append(int(put_on[0]))
         return step
+
+    def _output_room(self, block: int) -> int:
+        """From when on the tail has room for the flits of its next frame (T9)."""
+        frames = self.config.staging_frames
+        if self.wirings[block].recurrent:
+            frames = self.config.contexts * len(self.wirings[block].variants)
+        sent = self._sent[block]
+        return sent[-frames] + self.config.stages.credit if len(sent) >= frames else 0
 
     def put_on(self, stream: int, ready: Times) -> Times:
         """Flits of one frame on a stream; the cycles, [F]."""
@@ -122,7 +132,9 @@ class Fabric:
             for part in parts
         )
 
-    def put_results_on(self, variant: Variant, step: Pass, frame: Frame) -> Times | None:
+    def put_results_on(
+        self, block: int, variant: Variant, step: Pass, frame: Frame
+    ) -> Times | None:
         """Send what the tail of a chain made of ``frame`` (T9); None if it goes to a sequence."""
         chain = self.program.chains[variant.chain]
         if chain.output_stream is None:
@@ -133,6 +145,7 @@ class Fabric:
             delay += stages.pointwise
         pops = step.relative_pops[-1, self._flit_rows[variant.chain]] + np.int64(step.base + delay)
         put_on = self.put_on(chain.output_stream, pops)
+        self._sent[block].append(int(put_on[-1]))
         sinks = self.program.streams[chain.output_stream].sinks
         if any(sink.core == HOST for sink in sinks):
             arrival = int(put_on[-1]) + self.circuits[chain.output_stream].delay(HOST)

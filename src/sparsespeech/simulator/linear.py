@@ -78,7 +78,7 @@ class LinearLayers:
             credits = fabric.credits(output, frame.number, wiring.cores[-1])
             complete[-1] = max(complete[-1], credits)
         step = fabric.advance(block, 0, complete, frame)
-        results = fabric.put_results_on(variant, step, frame)
+        results = fabric.put_results_on(block, variant, step, frame)
         if results is not None and output is not None:
             put_on[output] = results
         if variant.chain in self._memories:

@@ -163,7 +163,7 @@ class Flow:
                 times = np.array(complete, dtype=np.int64)
                 step = self._fabric.advance(block, index, times, frame)
                 output = self._fabric.program.chains[variant.chain].output_stream
-                sent = self._fabric.put_results_on(variant, step, frame)
+                sent = self._fabric.put_results_on(block, variant, step, frame)
                 if output is not None and sent is not None:
                     results[output] = sent
         self._fed_back[frame.direction, frame.utterance] = results

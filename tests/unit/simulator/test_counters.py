@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sparsespeech.accelerator_config import TARGETS
-from sparsespeech.compiler.program import Link, Mapping, Program
+from sparsespeech.compiler.program import HOST, Link, Mapping, Program
 from sparsespeech.errors import SimulationError
 from sparsespeech.simulator.counters import (
     core_counters,
@@ -157,3 +157,19 @@ def test_links_carry_flits_and_sums(mapping: Mapping) -> None:
 def first_layer(run: Run, core: int) -> bool:
     """Whether a core belongs to a linear layer."""
     return any(core in wiring.cores for wiring in run.blocks if not wiring.recurrent)
+
+
+def test_the_busier_way_of_the_hosts_port_counts() -> None:
+    program = some_program("paper")
+    port = (Link((0, 0), (0, 0), (0,)),)
+    streams = tuple(
+        replace(stream, links=port)
+        if stream.kind == "activations"
+        and (stream.source == HOST or any(sink.core == HOST for sink in stream.sinks))
+        else stream
+        for stream in program.streams
+    )
+    run = some_run(replace(program, streams=streams), [[3]])
+    inwards = 3 * -(-70 // 8)
+    outwards = 3 * 2 * 2 * -(-35 // 8)  # frames, directions, row groups
+    assert link_flits(run) == {((0, 0), (0, 0)): max(inwards, outwards)}

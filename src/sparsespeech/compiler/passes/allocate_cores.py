@@ -7,8 +7,8 @@ of equal layers the first. For DeepSpeech of 2048 on 34 cores this gives Table I
 and 24 cores.
 
 Two limits keep small models from being spread too thin. A row group has at least as many steps as
-the wheel of the network has slots, since its stream gets one turn a wheel. And each row group that
-talks to the host (credits of the first layer, outputs of the last) needs a slot of the host's port.
+the wheel of the network has slots, since its stream gets one turn a wheel. And the link to the host
+carries the credits of the first layer and the outputs of the last in slots of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sparsespeech.compiler.layer_demand import (
     layer_demand,
     words_with_pattern,
 )
-from sparsespeech.compiler.layer_shapes import column_slices
+from sparsespeech.compiler.layer_shapes import GATES, column_slices
 from sparsespeech.compiler.matrices import matrix_of
 from sparsespeech.errors import CompileError
 from sparsespeech.model_file.model import IntegerModel
@@ -72,7 +72,7 @@ def add_row_groups(
             if (
                 demand.cores(1, config) <= left
                 and more * config.slots <= demand.steps(config)
-                and streams_of_host(demands, wished) <= config.slots
+                and slots_of_host(demands, wished, config) <= config.slots
                 and words(demand, more) <= config.weight_words
             ):
                 groups = wished
@@ -96,12 +96,23 @@ def pass_cycles(
     return max(demand.pass_cycles(groups, config), words(demand, groups) + loads)
 
 
-def streams_of_host(demands: Sequence[LayerDemand], groups: dict[str, int]) -> int:
-    """Streams that end at the host's port: credits of the first layer, outputs of the last."""
+def slots_of_host(
+    demands: Sequence[LayerDemand], groups: dict[str, int], config: AcceleratorConfig
+) -> int:
+    """Slots of the link to the host: credits of the first layer, outputs of the last.
+
+    A recurrent tail makes R / 4 outputs a cycle and gets the slots to send as many: what the host
+    takes is fed back as well, so a slower stream would be part of each step.
+    """
     first, last = demands[0], demands[-1]
-    both = last.directions // last.directions_of_core  # directions on one core share its stream
-    feeding = 1 if first.shapes[0].role == "linear" else both
-    return groups[first.layer] * feeding + groups[last.layer] * both
+    tails = last.directions // last.directions_of_core  # directions on one core share its streams
+    feeding, outputs = 1, 1
+    if first.shapes[0].role != "linear":
+        feeding = tails
+    if last.shapes[-1].role == "recurrent":
+        units = config.row_lanes // GATES
+        outputs = max(1, config.slots * units // config.flit_activations)
+    return groups[first.layer] * feeding + groups[last.layer] * tails * outputs
 
 
 def _fewest(demand: LayerDemand, config: AcceleratorConfig, words: WordCount) -> int:
