@@ -235,13 +235,20 @@ class Core:
         for stream, rows in enumerate(ends):
             if self.row[stream] == len(rows):
                 continue
-            ending = rows[self.row[stream]] == self.word[stream]
-            if ending and not self.room[stream]:
+            ending = rows.count(self.word[stream])  # 0 to 2 row groups
+            left = sum(
+                row >= self.row[stream]
+                for row in range(len(rows))
+                if rows[row] == self.word[stream]
+            )
+            issued = min(left, self.room[stream])
+            if ending and not issued:
                 continue
             self.last_read = self.clock.now + self.config.stages.fetch
             assert self.last_read > last_write, "a word reads what is not written yet"
-            self.word[stream] += 1
-            if ending:
+            if issued == left:
+                self.word[stream] += 1
+            for _ in range(issued):
                 self.row[stream] += 1
                 self.room[stream] -= 1
                 self.clock.after(self.config.stages.window, lambda s=stream: self._sum(s))

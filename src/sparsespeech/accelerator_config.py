@@ -74,7 +74,7 @@ class AcceleratorConfig:
     weight_bits: int = 8
     activation_bits: int = 8
     partial_sum_bits: int = 26
-    window_fifo: int = 16  # rows between a window and the adder tree
+    window_fifo: int = 32  # rows between a window and the adder tree
     chain_fifo: int = 16  # partial sums, and gate inputs, that wait for the next core
     double_buffered: bool = False  # two banks of activations: loading hides behind multiplying
     load_word_bytes: int = 2  # that a window's store takes in a cycle

@@ -33,14 +33,14 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
     return AcceleratorConfig(
         name="random",
         device="none",
-        grid_rows=draw(st.integers(25, 30)),
-        grid_columns=draw(st.integers(25, 30)),
-        cores=draw(st.integers(600, 625)),
+        grid_rows=draw(st.integers(60, 65)),
+        grid_columns=draw(st.integers(60, 65)),
+        cores=draw(st.integers(3500, 3600)),
         row_lanes=draw(st.sampled_from([4, 8])),
         windows=draw(st.sampled_from([1, 2, 4])),
         multipliers_per_window=draw(st.integers(1, 4)),
         window_columns=draw(st.sampled_from([16, 64])),
-        weight_words=draw(st.integers(40, 300)),
+        weight_words=draw(st.integers(17, 100)),
         load_word_bytes=draw(st.sampled_from([1, 2, 4])),
         flit_bits=256,
     )

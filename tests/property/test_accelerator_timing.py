@@ -6,14 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, note, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsespeech.accelerator_config import AcceleratorConfig, StageDepths
-from sparsespeech.compiler.program import HOST, Program
+from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig, StageDepths
+from sparsespeech.compiler.lower import lower
+from sparsespeech.compiler.program import HOST, Mapping, Program
+from sparsespeech.graph import deepspeech
 from sparsespeech.simulator.machine import Run, simulate
+from sparsespeech.simulator.weights import task_weights
+from tests.accelerator_plans import model_of_shapes
 from tests.cycle_stepped_machine import Log, Machine
 from tests.hand_made_programs import Layer, build_program
+from tests.random_models import random_sparse_matrix
 
 STAGE_NAMES = list(StageDepths.__dataclass_fields__)
 waves_in_flight = st.lists(
@@ -87,13 +92,16 @@ def programs(draw: st.DrawFn) -> tuple[Program, list[np.ndarray], list[list[int]
 
 
 def skewed_row_ends(program: Program, rng: np.random.Generator, extra: float) -> list[np.ndarray]:
-    """One word a row and, in some streams more than in others, further ones; [R, Q, N] a task."""
+    """Where rows end, two at most in a word, some streams with more words; [R, Q, N] a task."""
     config = program.config
     ends = []
     for task in program.tasks:
         shape = (config.row_lanes, config.windows, program.chains[task.chain].row_groups)
         rate = extra * rng.random(shape[:2])[:, :, None] * (rng.random(shape[2]) < 0.5)
         words = 1 + rng.poisson(np.broadcast_to(rate, shape))
+        for row in range(1, shape[2]):  # a word may end two rows
+            shared = (rng.random(shape[:2]) < 0.3) & (words[:, :, row - 1] > 0)
+            words[:, :, row][shared] = 0
         ends.append((np.cumsum(words, axis=2) - 1).astype(np.int32))
     return ends
 
@@ -155,8 +163,6 @@ def assert_latencies(run: Run, log: Log) -> None:
 def check(made: tuple[Program, list[np.ndarray], list[list[int]]]) -> None:
     """Run both machines."""
     program, row_ends, waves = made
-    note(f"{program.config}")
-    note(f"{[(c.role, c.direction, c.row_groups) for c in program.chains]}")
     run = simulate(program, row_ends, waves)
     log = Machine(program, row_ends, waves).run(len(run.outputs), run.cycles + 100)
     assert_same(program, run, log)
@@ -178,3 +184,16 @@ def test_every_cycle_of_many_programs(
     made: tuple[Program, list[np.ndarray], list[list[int]]],
 ) -> None:
     check(made)
+
+
+@pytest.mark.parametrize("mapping", ["paper", "interleaved"])
+def test_every_cycle_of_a_compiled_program(mapping: Mapping) -> None:
+    """Words as the compiler packs them, circuits as it routes them."""
+    rng = np.random.default_rng(1)
+    config = replace(TARGETS["tiny"], grid_rows=6, grid_columns=6, cores=36, window_columns=64)
+    model = model_of_shapes(
+        deepspeech(32), lambda rows, columns: random_sparse_matrix(rng, (rows, columns), 0.93)
+    )
+    program = lower(model, config, mapping)
+    row_ends = [task_weights(program, task).row_end for task in range(len(program.tasks))]
+    check((program, row_ends, [[3, 2], [2]]))

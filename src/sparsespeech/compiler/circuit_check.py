@@ -20,7 +20,7 @@ def check_circuits(
     streams: Sequence[Stream], places: tuple[Place, ...], config: AcceleratorConfig
 ) -> None:
     """Raises CompileError that names the stream and the link that break a rule."""
-    used: dict[_Hop, dict[int, str]] = defaultdict(dict)  # a link: slot, stream
+    used: dict[tuple[_Hop, bool], dict[int, str]] = defaultdict(dict)  # a link: slot, stream
     for stream in streams:
         visits = _visits(stream, places, config)
         for sink in stream.sinks:
@@ -31,13 +31,14 @@ def check_circuits(
                 )
         for link in stream.links:
             hop = _hop(stream, link)
+            held = used[hop, stream.kind in ("partial_sums", "gate_inputs")]  # links of their own
             for slot in link.slots:
-                if slot in used[hop]:
+                if slot in held:
                     raise CompileError(
-                        f"streams {used[hop][slot]!r} and {stream.name!r} both hold slot {slot} of "
+                        f"streams {held[slot]!r} and {stream.name!r} both hold slot {slot} of "
                         f"the link {hop[0]} to {hop[1]}; compile the model again"
                     )
-                used[hop][slot] = stream.name
+                held[slot] = stream.name
 
 
 def _hop(stream: Stream, link: Link) -> _Hop:

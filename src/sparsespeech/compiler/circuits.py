@@ -5,8 +5,9 @@ fragments, and the longest wait for a slot is slots / n. All streams first take 
 Then they negotiate: in each round, streams that meet are ripped up one by one and look for a new
 way, while slots that two streams want become dearer from round to round. If that does not end, all
 begin anew with other lanes for the wide streams, and at last with half the slots for the stream
-that can best do with less. In the end free slots are given to those who gain by them. Outputs that a recurrent layer feeds back are not part of this: they share one
-tree a direction (``recurrent_bus.py``), where there is one. The same plan gives the same circuits.
+that can best do with less. In the end free slots are given to those who gain by them. Larger groups
+of streams from many cores to the same ones are not part of this: each shares one tree (``bus.py``).
+The same plan gives the same circuits.
 
 The negotiation of ways is that of PathFinder (McMurchie and Ebeling, 1995), with slots for wires.
 """
@@ -21,8 +22,8 @@ from dataclasses import dataclass
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.connections import Connection
 from sparsespeech.compiler.program import Place
-from sparsespeech.compiler.recurrent_bus import find_bus
-from sparsespeech.compiler.route_tree import Tree, grow_tree
+from sparsespeech.compiler.bus import Bus, hubs
+from sparsespeech.compiler.route_tree import Tree, TreeLink, grow_tree, neighbours
 from sparsespeech.compiler.slot_wheel import (
     Channel,
     SlotWheel,
@@ -37,7 +38,7 @@ from sparsespeech.compiler.slot_widths import SlotWidths
 from sparsespeech.errors import CompileError
 
 _ROUNDS = 16  # of negotiation, before something else is tried
-_FEW = 4  # streams of a recurrence that find ways of their own, shorter than over a bus
+_FEW = 4  # streams of a group that find ways of their own, shorter than over a bus
 _ATTEMPTS = 12  # choices of lanes, before a stream is halved
 _PRESSURE, _PRESSURE_GROWTH = 0.5, 1.25  # cost of meeting another stream, in links; each round
 _GRUDGE = 0.15  # added to the cost of a slot by each round in which two streams wanted it
@@ -94,8 +95,8 @@ class CircuitSearch:
             largest = max(fights, key=lambda fight: len(fight.streams))
             if self._width.halve(largest.streams) is None:
                 raise self._width.overload(largest.streams, largest.channel)
-        self._widen([n for n, one in enumerate(self._connections) if one.loop])
-        self._widen([n for n, one in enumerate(self._connections) if not one.loop])
+        self._widen([n for n, one in enumerate(self._connections) if one.in_loop])
+        self._widen([n for n, one in enumerate(self._connections) if not one.in_loop])
         return tuple(self._circuits[number] for number in range(len(self._connections)))
 
     def _best_lanes(self) -> list[_Fight] | None:
@@ -139,12 +140,12 @@ class CircuitSearch:
         order = sorted(range(len(self._connections)), key=self._constrained_first)
         self._fixed = {number for number in order if self._connections[number].alone}
         for number in sorted(self._fixed):
-            self._reroute(number)
-        loops: dict[str, list[int]] = {}
+            self._hold(number, self._neighbour_link(number))
+        groups: dict[str, list[int]] = {}
         for number in order:
-            if self._connections[number].loop:
-                loops.setdefault(self._connections[number].loop, []).append(number)
-        for place, numbers in enumerate(loops.values()):
+            if number not in self._fixed:
+                groups.setdefault(self._connections[number].group, []).append(number)
+        for place, numbers in enumerate(groups.values()):
             if len(numbers) > _FEW:
                 self._take_bus(numbers, place)
         self._free = [number for number in order if number not in self._fixed]
@@ -153,36 +154,39 @@ class CircuitSearch:
                 self._reroute(number)
 
     def _take_bus(self, numbers: Sequence[int], place: int) -> None:
-        """Fixed circuits over one hub, if there is one and no other bus is in the way.
+        """Fixed circuits over one hub, the best one that leaves room for all of the streams.
 
-        Odd slots for the first bus and even ones for the second: a hop takes an even number of
-        cycles as a rule, so they never meet, and both leave room for wide streams.
+        Odd slots before even ones, or with an even ``place`` the other way: a hop takes an even
+        number of cycles as a rule, so buses stay apart and leave room for wide streams.
         """
         ends = {number: self._ends(number) for number in numbers}
         sources = {source for source, _ in ends.values()}
         sinks = {sink for _, its_sinks in ends.values() for sink in its_sinks}
-        found = find_bus(
-            sources, sinks, self._config, lambda *link: not self._wheel.free(Channel(*link))
-        )
-        if found is None:
-            return
-        left = (1 << self._wheel.slots) - 1  # at the hub
-        for number in sorted(numbers, key=lambda number: -self._width[number]):
-            source, its_sinks = ends[number]
-            offsets = range(self._wheel.slots // self._width[number])
-            at_hub = next(
-                mask
-                for offset in sorted(offsets, key=lambda offset: ((offset + place + 1) % 2, offset))
-                if (mask := self._even_slots(number, offset)) & left == mask
-            )
-            left &= ~at_hub
-            slots = self._wheel.at_source(at_hub, found.steps_in(source))
-            self._hold(number, Circuit(slots, found.tree(source, its_sinks)))
-        if self._wheel.contested():
+        for bus in hubs(sources, sinks, self._config):
+            for number in sorted(numbers, key=lambda number: -self._width[number]):
+                circuit = self._over(bus, number, place)
+                if circuit is None:
+                    break
+                self._hold(number, circuit)
+            else:
+                self._fixed.update(numbers)
+                return
             for number in numbers:
                 self._wheel.release(number)
-        else:
-            self._fixed.update(numbers)
+
+    def _over(self, bus: Bus, number: int, place: int) -> Circuit | None:
+        """The circuit over a bus in the first slots that are free all the way."""
+        tree = bus.tree(*self._ends(number))
+        channels = self._channels(number, tree)
+        offsets = range(self._wheel.slots // self._width[number])
+        for offset in sorted(offsets, key=lambda offset: ((offset + place + 1) % 2, offset)):
+            mask = self._wheel.at_source(self._even_slots(number, offset), bus.steps_in(tree))
+            if not any(
+                self._wheel.owners(channel, self._wheel.at_depth(mask, depth))
+                for channel, depth in channels
+            ):
+                return Circuit(mask, tree)
+        return None
 
     def _negotiate(self, numbers: Sequence[int]) -> list[_Fight]:
         """Let streams that meet find other ways; the fights that remain, none once no two meet."""
@@ -212,14 +216,27 @@ class CircuitSearch:
         )
 
     def _reroute(self, number: int) -> None:
+        """The cheapest circuit now; streams that may meet others for the time being find one."""
         while (circuit := self._find(number)) is None:
             if self._width.halve([number]) is None:
-                raise CompileError(self._no_way(number))
+                raise self._width.overload([number], self._put(self._connections[number]))
         self._hold(number, circuit)
 
     def _constrained_first(self, number: int) -> tuple[bool, int, int, int]:
         one = self._connections[number]
-        return not one.loop, -self._width[number], -len(one.sinks), number
+        return not one.in_loop, -self._width[number], -len(one.sinks), number
+
+    def _neighbour_link(self, number: int) -> Circuit:
+        """Partial sums and gate inputs have wires of their own, from a core to the next."""
+        one = self._connections[number]
+        start, (stop,) = self._ends(number)
+        if stop not in neighbours(start, self._config):
+            raise CompileError(
+                f"{one.name}: site {start} and site {stop} are no neighbours, but only those have "
+                "links for sums; place chains along the path of the cores"
+            )
+        all_slots = (1 << self._wheel.slots) - 1
+        return Circuit(all_slots, Tree({stop: 1}, (TreeLink(start, stop, 0),), 1.0))
 
     def _ends(self, number: int) -> tuple[Place, tuple[Place, ...]]:
         one = self._connections[number]
@@ -263,7 +280,7 @@ class CircuitSearch:
 
         if price(self._put(one), 0) is None:
             return None
-        weight = _LOOP_WEIGHT if one.loop else _WEIGHT
+        weight = _LOOP_WEIGHT if one.in_loop else _WEIGHT
         tree = grow_tree(*self._ends(number), self._config, link_cost, weight)
         if tree is None:
             return None
@@ -290,23 +307,14 @@ class CircuitSearch:
             place = place_of(sink, self._places)
             port = take_port(place, one.kind, heads=sink in one.heads)
             takes.append((port, tree.hops[place]))
-        links = [(Channel(link.start, link.stop), link.depth) for link in tree.links]
+        wires = "sums" if one.alone else ""
+        links = [(Channel(link.start, link.stop, wires), link.depth) for link in tree.links]
         return [(self._put(one), 0), *links, *takes]
 
     def _hold(self, number: int, circuit: Circuit) -> None:
         self._circuits[number] = circuit
         for channel, depth in self._channels(number, circuit.tree):
             self._wheel.hold(number, channel, self._wheel.at_depth(circuit.slots, depth))
-
-    def _no_way(self, number: int) -> str:
-        """Only links and ports that are never given up can bar every way."""
-        one = self._connections[number]
-        return (
-            f"stream {one.name!r} finds no way from site {place_of(one.source, self._places)}: all "
-            "ways are links that partial sums, gate inputs or fed-back outputs hold; use a grid "
-            "with more rows (grid_rows in the file given with --config) or compute more layers on "
-            "the host with --host-layers"
-        )
 
     def _widen(self, numbers: Sequence[int]) -> None:
         """Give free slots to streams that gain by them, one slot a stream and round."""

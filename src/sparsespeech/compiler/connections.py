@@ -41,7 +41,8 @@ class Connection:
     heads: tuple[int, ...] = ()  # sinks that take only the heads of the frames
     least_slots: int = 1  # fewer slow the whole network down
     patience: int = 0  # the more, the less is lost if it gets fewer slots than it wants
-    loop: str = ""  # fed back, and in which directions: its way is part of every step
+    group: str = ""  # streams of the same group have like sinks
+    in_loop: bool = False  # fed back: its way is part of every step of the recurrence
     alone: bool = False  # holds its links in all slots
 
 
@@ -219,6 +220,7 @@ def _add_linear_outputs(
                 most_slots=slots_for_rate(plan.config, plan.config.row_lanes),
                 frame=chain.outputs,
                 patience=2,
+                group=f"{chain.layer} to {target}",
             )
         )
 
@@ -292,6 +294,7 @@ def _add_sequence_stream(
             frame=producer.outputs,
             heads=heads,
             # all wait for the first backward frame, and for the last forward one after long passes
+            group=f"{producer.layer} to {inputs[0].layer}, {order}",
             patience=3 if order == "forward" and len(_orders(plan)) == 2 else 1,
         )
     )
@@ -320,7 +323,8 @@ def _add_recurrent_outputs(found: Connections, plan: Plan) -> None:
                 slots=slots_for_rate(plan.config, plan.config.row_lanes / 4),
                 most_slots=plan.config.slots // 2,
                 frame=max(chain.outputs for chain in chains),
-                loop=" ".join(dict.fromkeys(chain.direction for chain in chains)),
+                group=" ".join(["outputs", *(chain.direction for chain in chains)]),
+                in_loop=True,
             )
         )
         found.output_streams.update(dict.fromkeys(ended, stream))
@@ -336,4 +340,5 @@ def _add_credits(found: Connections, plan: Plan, layers: Sequence[Sequence[int]]
             targets = {_tail(source) for source in feeding if _holders(source, chains)}
             sinks = tuple(sorted(targets)) or (HOST,)
             name = f"credits of {' and '.join(chain.name for chain in chains)}"
-            found.add(Connection(name, "credits", tail, sinks, 1))
+            group = f"credits of {chains[0].layer}"
+            found.add(Connection(name, "credits", tail, sinks, 1, group=group))

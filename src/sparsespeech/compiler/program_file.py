@@ -8,6 +8,7 @@ the circuits are proved, so a program that loads computes its model and nothing 
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from pathlib import Path
@@ -85,7 +86,9 @@ def encode_program(program: Program) -> bytes:
     try:
         values = {name: encode_value(getattr(program, name), name, tensors) for name in _PARTS}
         tensors |= {
-            f"words.{core}": image.reshape(-1, image.shape[-1]).view(np.int64)
+            f"words.{core}": image.view(np.int64).reshape(
+                math.prod(image.shape[:2]), image.shape[2]
+            )
             for core, image in enumerate(program.words)
         }
         tensors[_MODEL] = np.frombuffer(encode_model(program.model), dtype=np.uint8)

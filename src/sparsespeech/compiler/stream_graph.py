@@ -15,7 +15,8 @@ from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import HOST, Place, Stream
 from sparsespeech.errors import CompileError
 
-_DATA = ("activations", "partial_sums", "gate_inputs")
+_SUMS = ("partial_sums", "gate_inputs")
+_DATA = ("activations", *_SUMS)
 
 
 def slots_for_rate(config: AcceleratorConfig, per_cycle: float) -> int:
@@ -33,10 +34,14 @@ def slots_for_frame(config: AcceleratorConfig, frame: int, cycles: int) -> int:
 def link_loads(
     streams: Iterable[Stream], config: AcceleratorConfig
 ) -> dict[tuple[Place, Place], float]:
-    """Share of its wheel that is given out on each link in use, in (0, 1]; not the host's port."""
+    """Share of its wheel that is given out on each link in use, in (0, 1].
+
+    Without the host's port, and without the links of partial sums and gate inputs: they are wires
+    of their own.
+    """
     held: dict[tuple[Place, Place], int] = defaultdict(int)
     for stream in streams:
-        for link in stream.links:
+        for link in () if stream.kind in _SUMS else stream.links:
             if link.start != link.stop:
                 held[link.start, link.stop] += len(link.slots)
     return {key: held[key] / config.slots for key in sorted(held)}

@@ -67,7 +67,8 @@ class Block:
     ) -> None:
         """For each *variant* (a direction, where cores serve both) its row ends and loads.
 
-        ``row_ends``: int32[N, C, S], position of a row's last word in its stream, counted from 0.
+        ``row_ends``: int32[N, C, S], position of a row's last word in its stream, counted from 0;
+        two rows at most end in one word.
         ``load_cycles``: int64[variants, C].
         """
         self._config = config
@@ -135,12 +136,9 @@ class Block:
         return np.ascontiguousarray(pops[:, depth:]), stops
 
     def _pop(self, pops: Relative, sums: Relative, first: int) -> None:
-        """T4 for the row groups of one chunk, core by core along the links.
-
-        That P(j) comes after P(j-1) needs no step of its own: sums, announcements and credits of
-        row group j all come at least a cycle after those of j-1.
-        """
+        """T4 for the row groups of one chunk, core by core along the links."""
         count = sums.shape[1]
+        order = np.arange(count, dtype=np.int32)
         back = first - self._config.chain_fifo
         for core in range(sums.shape[0]):
             allowed = sums[core]
@@ -151,4 +149,7 @@ class Block:
                 if link.source == core:  # T7
                     credits = pops[link.sink, back : back + count] + link.credit
                     np.maximum(allowed, credits, out=allowed)
-            pops[core, first : first + count] = allowed
+            allowed -= order  # one a cycle, though a word may end two row groups
+            allowed[0] = max(allowed[0], pops[core, first - 1] + 1)
+            np.maximum.accumulate(allowed, out=allowed)
+            pops[core, first : first + count] = allowed + order

@@ -15,9 +15,13 @@ LOADS = 3
 CHAIN = (NeighbourLink(0, 1, 6, 3), NeighbourLink(1, 2, 5, 3))
 
 
-def row_ends(rng: np.random.Generator, row_groups: int, cores: int, extra: float) -> np.ndarray:
+def row_ends(
+    rng: np.random.Generator, row_groups: int, cores: int, extra: float, shared: float = 0.0
+) -> np.ndarray:
     """Positions of the last words, [N, C, S], some streams longer than others."""
     words = 1 + rng.poisson(extra * rng.random((1, cores, 8)), size=(row_groups, cores, 8))
+    for row in range(1, row_groups):  # a word may end two rows
+        words[row][(rng.random((cores, 8)) < shared) & (words[row - 1] > 0)] = 0
     return (np.cumsum(words, axis=0) - 1).astype(np.int32)
 
 
@@ -73,7 +77,7 @@ def test_pops_follow_from_the_rules_word_by_word(seed: int) -> None:
         chain_fifo=int(rng.integers(1, 17)),
         double_buffered=bool(seed % 2),
     )
-    ends = row_ends(rng, 40, 3, extra=2.0)
+    ends = row_ends(rng, 40, 3, extra=2.0, shared=0.4)
     timed = block(config, ends)
     complete = np.zeros(3, dtype=np.int64)
     passes = [timed.advance(0, complete + 20 * number) for number in range(4)]

@@ -6,9 +6,10 @@ takes longest gets one more, if the cores for it are left; if not, the next long
 of equal layers the first. For DeepSpeech of 2048 on 34 cores this gives Table II of S2: 2, 4, 4
 and 24 cores.
 
-Two limits keep small models from being spread too thin. A row group has at least as many steps as
-the wheel of the network has slots, since its stream gets one turn a wheel. And the link to the host
-carries the credits of the first layer and the outputs of the last in slots of their own.
+Three limits keep small models from being spread too thin. A layer three times as fast as the
+slowest is left as it is. A row group has at least as many steps as the wheel of the network has
+slots, since its stream gets one turn a wheel. And the link to the host carries the credits of the
+first layer and the outputs of the last in slots of their own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from sparsespeech.compiler.layer_shapes import GATES, column_slices
 from sparsespeech.compiler.matrices import matrix_of
 from sparsespeech.errors import CompileError
 from sparsespeech.model_file.model import IntegerModel
+
+FAST_ENOUGH = 3  # times as fast as the slowest layer: more cores would only add streams
 
 
 def allocate_cores(plan: Plan) -> Plan:
@@ -70,7 +73,8 @@ def add_row_groups(
             more = groups[demand.layer] + 1
             wished = {**groups, demand.layer: more}
             if (
-                demand.cores(1, config) <= left
+                cycles[demand.layer] * FAST_ENOUGH >= max(cycles.values())
+                and demand.cores(1, config) <= left
                 and more * config.slots <= demand.steps(config)
                 and slots_of_host(demands, wished, config) <= config.slots
                 and words(demand, more) <= config.weight_words

@@ -29,13 +29,13 @@ Integers = NDArray[np.int64]
 def random_program(
     mapping: Mapping, *, bidirectional: bool = True, per_row: bool = False
 ) -> Program:
-    """DeepSpeech of 22 on cores like those of ``tiny``, 60 of them so that layers are cut."""
+    """DeepSpeech of 22 on cores like those of ``tiny``, small enough to cut layers up."""
     graph = deepspeech(22, inputs=FEATURES.inputs, bidirectional=bidirectional)
     model = random_model_of_graph(
         np.random.default_rng(3), graph, FEATURES, sparsity=0.7, per_row=per_row
     )
     config = replace(
-        TARGETS["tiny"], grid_rows=6, grid_columns=10, cores=60, window_columns=8, weight_words=64
+        TARGETS["tiny"], grid_rows=10, grid_columns=10, cores=100, window_columns=8, weight_words=12
     )
     return assemble(connected(mapped(model, config, mapping)))
 
