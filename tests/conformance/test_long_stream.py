@@ -23,7 +23,8 @@ from sparsespeech.recogniser import Recogniser
 from tests.scripted_backend import babble
 from tests.talkative_model import talkative_model
 
-BACKENDS = [name for name in backend_names() if is_built(name)]
+# An accelerator keeps an utterance in a memory of fixed size; an hour does not fit.
+BACKENDS = [name for name in backend_names() if is_built(name) and name != "simulator"]
 QUICK = LongStreamOptions(seconds=6.0, section_s=2.0, pause_s=0.02)
 
 

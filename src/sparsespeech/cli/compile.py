@@ -142,9 +142,12 @@ def _print(program: Program, metrics: ProgramMetrics, latency: LatencyEstimate) 
     ]
     busiest = metrics.busiest_link
     if busiest is not None:
+        way = f"site {busiest.start} to {busiest.stop}"
+        if busiest.start == busiest.stop:
+            way = "the host's port, " + ("outwards" if busiest.to_host else "inwards")
         lines.append(
-            f"busiest link: site {busiest.start} to {busiest.stop}, {busiest.slots} of "
-            f"{config.slots} slots, {busiest.streams} streams"
+            f"busiest link: {way}, {busiest.slots} of {config.slots} slots, "
+            f"{busiest.streams} streams"
         )
     lines.append(
         f"latency of {FRAMES_OF_A_SECOND} frames by the closed form: {1e3 * latency.seconds:.3f} "

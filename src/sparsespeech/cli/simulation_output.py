@@ -24,6 +24,11 @@ def print_simulation(console: Console, simulation: Simulation) -> None:
         f"cycle-exact simulation (timing.md); the PCIe bus is not modelled",
     )
     console.print(_utterance_table(simulation))
+    if len(simulation.run.waves) > 1:
+        print_line(
+            console,
+            "Waves follow each other without a pause, so utterances of later waves may wait.",
+        )
     print_line(console, "Mean cycles of a pass on the busiest tail of each layer:")
     console.print(_pass_table(figures))
     for direction, split in figures.steps.items():
@@ -34,9 +39,11 @@ def print_simulation(console: Console, simulation: Simulation) -> None:
         f"the cores of the grid multiply in {figures.utilisation:.1%} of {figures.cycles:,} cycles",
     )
     for link in figures.links[:_LINKS_SHOWN]:
+        stop = "the host" if link.start == link.stop else str(link.stop)
         print_line(
             console,
-            f"link {link.start} to {link.stop}: {link.flits:,} flits, {link.utilisation:.1%}",
+            f"link {link.start} to {stop}: {link.flits:,} flits, {link.utilisation:.1%} of the "
+            "cycles",
         )
     if simulation.verified_logits is not None:
         print_line(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import HOST, Link, Place, Stream
-from sparsespeech.compiler.slot_wheel import HOST_PLACE, place_of
+from sparsespeech.compiler.slot_wheel import HOST_PLACE, place_of, wires_of
 from sparsespeech.errors import CompileError
 
 _Hop = tuple[Place, Place]
@@ -20,7 +20,7 @@ def check_circuits(
     streams: Sequence[Stream], places: tuple[Place, ...], config: AcceleratorConfig
 ) -> None:
     """Raises CompileError that names the stream and the link that break a rule."""
-    used: dict[tuple[_Hop, bool], dict[int, str]] = defaultdict(dict)  # a link: slot, stream
+    used: dict[tuple[_Hop, str], dict[int, str]] = defaultdict(dict)  # a link: slot, stream
     for stream in streams:
         visits = _visits(stream, places, config)
         for sink in stream.sinks:
@@ -31,7 +31,7 @@ def check_circuits(
                 )
         for link in stream.links:
             hop = _hop(stream, link)
-            held = used[hop, stream.kind in ("partial_sums", "gate_inputs")]  # links of their own
+            held = used[hop, wires_of(stream.kind)]
             for slot in link.slots:
                 if slot in held:
                     raise CompileError(

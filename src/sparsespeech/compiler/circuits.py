@@ -33,6 +33,7 @@ from sparsespeech.compiler.slot_wheel import (
     slot_numbers,
     take_port,
     wider_sets,
+    wires_of,
 )
 from sparsespeech.compiler.slot_widths import SlotWidths
 from sparsespeech.errors import CompileError
@@ -63,6 +64,15 @@ class _Fight:
     streams: tuple[int, ...]
 
 
+class _Blocked(Exception):
+    """Buses leave a stream no way at all."""
+
+    def __init__(self, fight: _Fight) -> None:
+        """With the stream and those of the buses."""
+        super().__init__(fight)
+        self.fight = fight
+
+
 class CircuitSearch:
     """Circuits of all connections, found by :meth:`run`."""
 
@@ -90,7 +100,6 @@ class CircuitSearch:
 
         Free slots go to streams that gain by them: first to those of the recurrence.
         """
-        self._begin()
         while (fights := self._best_lanes()) is not None:
             largest = max(fights, key=lambda fight: len(fight.streams))
             if self._width.halve(largest.streams) is None:
@@ -104,7 +113,7 @@ class CircuitSearch:
 
         A wide stream holds every second or fourth slot, and keeps to the odd or to the even ones
         all its way: its lane. Streams that change lanes meet all others at once, so negotiation
-        seldom gets there; it is begun anew with other lanes instead.
+        seldom gets there; it is begun anew with other lanes instead, in turn with and without buses.
         """
         wide = [n for n, one in enumerate(self._connections) if self._is_wide(n) and not one.alone]
         fewest: list[_Fight] | None = None
@@ -116,23 +125,31 @@ class CircuitSearch:
                 source = self._connections[number].source
                 lane = 1 - taken[source] if source in taken else draw.randrange(2)
                 self._lanes[number] = taken[source] = lane
-            self._begin()
-            fights = self._negotiate([number for number in self._free if number in self._lanes])
-            if not fights:
-                for number in self._free:
-                    if number not in self._lanes:
-                        self._reroute(number)
-                fights = self._negotiate(self._free)
+            try:
+                fights = self._attempt(_FEW if attempt % 2 == 0 else len(self._connections))
+            except _Blocked as blocked:
+                fights = [blocked.fight]
             if not fights:
                 return None
             if fewest is None or len(fights) < len(fewest):
                 fewest = fights
         return fewest
 
+    def _attempt(self, few: int) -> list[_Fight]:
+        """Route all; groups of more than ``few`` streams over buses."""
+        self._begin(few)
+        fights = self._negotiate([number for number in self._free if number in self._lanes])
+        if fights:
+            return fights
+        for number in self._free:
+            if number not in self._lanes:
+                self._reroute(number)
+        return self._negotiate(self._free)
+
     def _is_wide(self, number: int) -> bool:
         return 4 * self._width[number] >= self._wheel.slots > self._width[number]
 
-    def _begin(self) -> None:
+    def _begin(self, few: int) -> None:
         """Links that are held alone, then the buses of the recurrence, then wide streams."""
         self._wheel = SlotWheel(self._config)
         self._circuits.clear()
@@ -146,7 +163,7 @@ class CircuitSearch:
             if number not in self._fixed:
                 groups.setdefault(self._connections[number].group, []).append(number)
         for place, numbers in enumerate(groups.values()):
-            if len(numbers) > _FEW:
+            if len(numbers) > few:
                 self._take_bus(numbers, place)
         self._free = [number for number in order if number not in self._fixed]
         for number in self._free:
@@ -216,10 +233,12 @@ class CircuitSearch:
         )
 
     def _reroute(self, number: int) -> None:
-        """The cheapest circuit now; streams that may meet others for the time being find one."""
-        while (circuit := self._find(number)) is None:
-            if self._width.halve([number]) is None:
-                raise self._width.overload([number], self._put(self._connections[number]))
+        """The cheapest circuit now, over slots of others if need be; never over those of a bus."""
+        circuit = self._find(number)
+        if circuit is None:
+            one = self._connections[number]
+            blocked = [other for other in self._fixed if not self._connections[other].alone]
+            raise _Blocked(_Fight(self._put(one), (number, *sorted(blocked))))
         self._hold(number, circuit)
 
     def _constrained_first(self, number: int) -> tuple[bool, int, int, int]:
@@ -272,7 +291,7 @@ class CircuitSearch:
             return self._pressure * len(owners) + grudge
 
         def link_cost(start: Place, stop: Place, depth: int) -> float | None:
-            channel = Channel(start, stop)
+            channel = Channel(start, stop, wires_of(one.kind))
             conflict = price(channel, depth)
             if conflict is None:
                 return None
@@ -307,7 +326,7 @@ class CircuitSearch:
             place = place_of(sink, self._places)
             port = take_port(place, one.kind, heads=sink in one.heads)
             takes.append((port, tree.hops[place]))
-        wires = "sums" if one.alone else ""
+        wires = wires_of(one.kind)
         links = [(Channel(link.start, link.stop, wires), link.depth) for link in tree.links]
         return [(self._put(one), 0), *links, *takes]
 

@@ -19,19 +19,28 @@ HOST_PLACE: Place = (0, -1)  # west of site (0, 0)
 
 
 class Channel(NamedTuple):
-    """What carries one flit a cycle: a link, or with a ``port`` a port between core and router."""
+    """What carries one flit a cycle: a link of the frame, control or sum wires, or a port.
+
+    ``name`` tells the wires of a link, or the port of a core (then ``start`` is ``stop``).
+    """
 
     start: Place
     stop: Place
-    port: str = ""
+    name: str
 
     def __str__(self) -> str:
         """As errors name it."""
         where = "the host" if self.start == HOST_PLACE else f"site {self.start}"
-        if self.port:
-            return f"{where}, port to {self.port}"
+        if self.start == self.stop:
+            return f"{where}, port to {self.name}"
         target = "the host" if self.stop == HOST_PLACE else f"site {self.stop}"
-        return f"the link from {where} to {target}"
+        return f"the link for {self.name} from {where} to {target}"
+
+
+def wires_of(kind: StreamKind) -> str:
+    """Each link has wires for frames, few more for control flits, and path neighbours for sums."""
+    names = {"activations": "frames", "credits": "control", "order": "control"}
+    return names.get(kind, "sums")
 
 
 def place_of(core: int, places: tuple[Place, ...]) -> Place:
@@ -40,19 +49,15 @@ def place_of(core: int, places: tuple[Place, ...]) -> Place:
 
 
 def put_port(place: Place, kind: StreamKind) -> Channel:
-    """The port by which a core puts flits of ``kind`` on: frames, sums or control."""
-    name = {"activations": "put frames", "credits": "put control", "order": "put control"}
-    return Channel(place, place, name.get(kind, "put sums"))
+    """The port by which a core puts flits of ``kind`` on."""
+    return Channel(place, place, f"put {wires_of(kind)}")
 
 
 def take_port(place: Place, kind: StreamKind, *, heads: bool) -> Channel:
     """The port by which a core takes flits of ``kind``; ``heads``: only the heads of frames."""
-    names = {
-        "activations": "take control" if heads else "take frames",
-        "partial_sums": "take sums",
-        "gate_inputs": "take gate inputs",
-    }
-    return Channel(place, place, names.get(kind, "take control"))
+    if kind == "gate_inputs":
+        return Channel(place, place, "take gate inputs")
+    return Channel(place, place, "take heads" if heads else f"take {wires_of(kind)}")
 
 
 def shift(mask: int, cycles: int, slots: int) -> int:

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Sequence
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.connections import Connection
-from sparsespeech.compiler.program import HOST, Place
+from sparsespeech.compiler.program import Place
 from sparsespeech.compiler.slot_wheel import (
-    HOST_PLACE,
     Channel,
     place_of,
     put_port,
@@ -85,7 +84,7 @@ class SlotWidths:
 def _users(
     connections: Sequence[Connection], places: tuple[Place, ...]
 ) -> dict[Channel, list[int]]:
-    """Streams of each port of a core, and of the link to the host."""
+    """Streams of each port of a core."""
     users: dict[Channel, list[int]] = defaultdict(list)
     for number, one in enumerate(connections):
         if one.alone:
@@ -94,6 +93,4 @@ def _users(
         for sink in one.sinks:
             heads = sink in one.heads
             users[take_port(place_of(sink, places), one.kind, heads=heads)].append(number)
-        if HOST in one.sinks:  # frames and credits leave over one link
-            users[Channel((0, 0), HOST_PLACE)].append(number)
     return users

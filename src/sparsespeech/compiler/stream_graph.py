@@ -15,8 +15,7 @@ from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import HOST, Place, Stream
 from sparsespeech.errors import CompileError
 
-_SUMS = ("partial_sums", "gate_inputs")
-_DATA = ("activations", *_SUMS)
+_DATA = ("activations", "partial_sums", "gate_inputs")
 
 
 def slots_for_rate(config: AcceleratorConfig, per_cycle: float) -> int:
@@ -36,12 +35,12 @@ def link_loads(
 ) -> dict[tuple[Place, Place], float]:
     """Share of its wheel that is given out on each link in use, in (0, 1].
 
-    Without the host's port, and without the links of partial sums and gate inputs: they are wires
-    of their own.
+    Of the wires for frames, without the host's port: sums and control flits have wires of their
+    own, which are never scarce.
     """
     held: dict[tuple[Place, Place], int] = defaultdict(int)
     for stream in streams:
-        for link in () if stream.kind in _SUMS else stream.links:
+        for link in stream.links if stream.kind == "activations" else ():
             if link.start != link.stop:
                 held[link.start, link.stop] += len(link.slots)
     return {key: held[key] / config.slots for key in sorted(held)}
@@ -51,7 +50,7 @@ def host_loads(streams: Iterable[Stream], config: AcceleratorConfig) -> tuple[fl
     """Shares of the wheel that are given out at the host's port: into the grid, out of it."""
     shares = {True: 0, False: 0}
     for stream in streams:
-        for link in stream.links:
+        for link in stream.links if stream.kind == "activations" else ():
             if link.start == link.stop:
                 shares[stream.source == HOST] += len(link.slots)
     return shares[True] / config.slots, shares[False] / config.slots

@@ -14,6 +14,7 @@ from sparsespeech.report.html import (
     ShareCell,
     element,
     figure,
+    gallery,
     joined,
     page,
     paragraph,
@@ -23,6 +24,7 @@ from sparsespeech.report.html import (
 from sparsespeech.report.picture import Figure, draw_picture
 from sparsespeech.report.simulation import Simulation
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
+from sparsespeech.simulator.counters import StepSplit
 from sparsespeech.simulator.run_figures import CAUSES
 
 _CAUSE_COLOURS = dict(zip(CAUSES, (BLUE, ORANGE, RED, GREEN, GREY), strict=True))
@@ -89,7 +91,8 @@ def _recordings(simulation: Simulation) -> Markup:
         paragraph(
             "Latency is that of the accelerator alone: from the first flit of an utterance at its "
             "host port to the last activation that comes back. Features, the layers on the host "
-            "and the bus between them are not in it. Utterances of a wave are in flight together."
+            "and the bus between them are not in it. Utterances of a wave are in flight together; "
+            "waves follow each other without a pause, so those of a later one may wait."
         ),
         table(
             ("recording", "text", "seconds", "frames", "wave", "cycles", "latency (ms)"),
@@ -118,16 +121,21 @@ def _cycles(simulation: Simulation) -> Markup:
             "Stall: FIFOs are full. Drain: the last results of a pass are in the pipeline. "
             "Recurrence: the output of the step before is on its way."
         ),
-        figure(_cycles_picture(simulation), "Cycles of a pass by cause."),
+        gallery([figure(_cycles_picture(simulation), "Cycles of a pass by cause.")]),
         table(("layer", "core", "passes", *CAUSES, "cycles"), rows),
     ]
-    for direction, split in simulation.figures.steps.items():
-        facts = [(name, f"{cycles:,.1f}") for name, cycles in asdict(split).items()]
-        parts += [
-            element("h3", f"One {direction} step"),
-            table(("part", "cycles"), facts, total=("step", f"{split.total:,.1f}")),
-        ]
+    steps = simulation.figures.steps
+    if steps:
+        parts += [element("h3", "One step of the LSTM"), _step_table(steps)]
     return joined(*parts)
+
+
+def _step_table(steps: dict[str, StepSplit]) -> Markup:
+    """The parts of a step, a column a direction."""
+    columns = [asdict(split) for split in steps.values()]
+    rows = [(part, *(f"{column[part]:,.1f}" for column in columns)) for part in columns[0]]
+    total = ("step", *(f"{split.total:,.1f}" for split in steps.values()))
+    return table(("part (cycles)", *steps), rows, total=total)
 
 
 def _cycles_picture(simulation: Simulation) -> Markup:
@@ -167,7 +175,7 @@ def _cores(simulation: Simulation) -> Markup:
         for core in simulation.figures.cores
     ]
     return joined(
-        figure(_grid_picture(simulation), "Share of the cycles in which each core multiplies."),
+        gallery([figure(_grid_picture(simulation), "Cycles in which each core multiplies.")]),
         table(
             ("core", "site", "chains", "multiplies", *CAUSES, "idle"),
             rows,
@@ -210,13 +218,16 @@ def _links(simulation: Simulation) -> Markup:
     rows = [
         (
             "{}, {}".format(*link.start),
-            "host" if link.start == link.stop else "{}, {}".format(*link.stop),
+            "host port" if link.start == link.stop else "{}, {}".format(*link.stop),
             f"{link.flits:,}",
             ShareCell(link.utilisation, digits=1),
         )
         for link in links[:_LINKS_SHOWN]
     ]
     return joined(
-        paragraph(f"The busiest {len(rows)} of {len(links)} links; a link takes a flit a cycle."),
+        paragraph(
+            f"The busiest {len(rows)} of {len(links)} links; a link takes a flit a cycle. Of the "
+            "host's port the busier way counts."
+        ),
         table(("from site", "to site", "flits", "of the cycles"), rows, text_columns=2),
     )

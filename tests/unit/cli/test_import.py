@@ -138,7 +138,7 @@ def test_imported_network_goes_through_every_later_command(
         logits = [
             load_backend(backend)(read_model(Path(written))).run(windows)
             for backend in backend_names()
-            if is_built(backend)
+            if is_built(backend) and backend != "simulator"  # imported networks may be of any kind
         ]
         assert all(np.array_equal(logits[0], other) for other in logits)
 
