@@ -8,13 +8,13 @@ The hub lies so that the longest way is shortest, hardly longer than from corner
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import Place
-from sparsespeech.compiler.route_tree import Tree, TreeLink, neighbours
+from sparsespeech.compiler.route_tree import Tree, TreeLink
 from sparsespeech.compiler.slot_wheel import HOST_PLACE
 
 
@@ -54,34 +54,37 @@ class Bus:
 def hubs(
     sources: Collection[Place], sinks: Collection[Place], config: AcceleratorConfig
 ) -> list[Bus]:
-    """A bus over every site; first those with the shortest longest way between two cores."""
-    found: list[tuple[int, Place, Bus]] = []
-    for row in range(config.grid_rows):
-        for column in range(config.grid_columns):
-            hub = (row, column)
-            back, distance = _search(hub, config)
-            cores = [distance[one] for one in sinks if one != HOST_PLACE]
-            length = max(distance[one] for one in sources) + max(cores, default=0)
-            found.append((length, hub, Bus(hub, back)))
-    return [bus for _, _, bus in sorted(found, key=lambda entry: entry[:2])]
+    """Two buses over every site; first those with the shortest longest way between two cores.
+
+    One is a row with columns on both sides, the other a column with rows: they share few links, so
+    that two full buses fit on the grid.
+    """
+    sites = [
+        (row, column) for row in range(config.grid_rows) for column in range(config.grid_columns)
+    ]
+    found: list[tuple[int, Place, bool, Bus]] = []
+    for hub in sites:
+        cores = [_distance(hub, one) for one in sinks if one != HOST_PLACE]
+        length = max(_distance(hub, one) for one in sources) + max(cores, default=0)
+        for along_row in (True, False):
+            back = {site: _next_site(site, hub, along_row) for site in sites if site != hub}
+            found.append((length, hub, along_row, Bus(hub, {**back, HOST_PLACE: (0, 0)})))
+    return [bus for *_, bus in sorted(found, key=lambda entry: entry[:3])]
 
 
-def _search(
-    hub: Place, config: AcceleratorConfig
-) -> tuple[dict[Place, Place], dict[Place, int]]:
-    """Breadth first from the hub: each site's next one on the way back, and its distance."""
-    back: dict[Place, Place] = {}
-    distance = {hub: 0}
-    queue = deque([hub])
-    while queue:
-        place = queue.popleft()
-        for following in neighbours(place, config) if place != HOST_PLACE else ():
-            if following not in distance:
-                distance[following] = distance[place] + 1
-                back[following] = place
-                queue.append(following)
-    return back, distance
+def _distance(one: Place, other: Place) -> int:
+    return abs(one[0] - other[0]) + abs(one[1] - other[1])
+
+
+def _next_site(site: Place, hub: Place, along_row: bool) -> Place:
+    """The hub's row (or column) first, then along it to the hub."""
+    (row, column), (hub_row, hub_column) = site, hub
+    row_step = (hub_row > row) - (hub_row < row)
+    column_step = (hub_column > column) - (hub_column < column)
+    if row_step and (along_row or not column_step):
+        return row + row_step, column
+    return row, column + column_step
 
 
 def _pairs(way: list[Place]) -> list[tuple[Place, Place]]:
-    return list(zip(way, way[1:], strict=False))
+    return list(itertools.pairwise(way))

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.compiler.bus import Bus, hubs
 from sparsespeech.compiler.connections import Connection
 from sparsespeech.compiler.program import Place
-from sparsespeech.compiler.bus import Bus, hubs
 from sparsespeech.compiler.route_tree import Tree, TreeLink, grow_tree, neighbours
 from sparsespeech.compiler.slot_wheel import (
     Channel,
@@ -38,9 +38,9 @@ from sparsespeech.compiler.slot_wheel import (
 from sparsespeech.compiler.slot_widths import SlotWidths
 from sparsespeech.errors import CompileError
 
-_ROUNDS = 16  # of negotiation, before something else is tried
+_ROUNDS = 12  # of negotiation, before something else is tried
 _FEW = 4  # streams of a group that find ways of their own, shorter than over a bus
-_ATTEMPTS = 12  # choices of lanes, before a stream is halved
+_ATTEMPTS = 6  # choices of lanes, before a stream is halved
 _PRESSURE, _PRESSURE_GROWTH = 0.5, 1.25  # cost of meeting another stream, in links; each round
 _GRUDGE = 0.15  # added to the cost of a slot by each round in which two streams wanted it
 _CROWDED = 0.5  # cost of a full link's last slot, in links: spreads streams over the grid
@@ -64,7 +64,7 @@ class _Fight:
     streams: tuple[int, ...]
 
 
-class _Blocked(Exception):
+class _BlockedError(Exception):
     """Buses leave a stream no way at all."""
 
     def __init__(self, fight: _Fight) -> None:
@@ -113,7 +113,7 @@ class CircuitSearch:
 
         A wide stream holds every second or fourth slot, and keeps to the odd or to the even ones
         all its way: its lane. Streams that change lanes meet all others at once, so negotiation
-        seldom gets there; it is begun anew with other lanes instead, in turn with and without buses.
+        seldom gets there; it begins anew with other lanes instead, by turns with and without buses.
         """
         wide = [n for n, one in enumerate(self._connections) if self._is_wide(n) and not one.alone]
         fewest: list[_Fight] | None = None
@@ -127,7 +127,7 @@ class CircuitSearch:
                 self._lanes[number] = taken[source] = lane
             try:
                 fights = self._attempt(_FEW if attempt % 2 == 0 else len(self._connections))
-            except _Blocked as blocked:
+            except _BlockedError as blocked:
                 fights = [blocked.fight]
             if not fights:
                 return None
@@ -238,7 +238,7 @@ class CircuitSearch:
         if circuit is None:
             one = self._connections[number]
             blocked = [other for other in self._fixed if not self._connections[other].alone]
-            raise _Blocked(_Fight(self._put(one), (number, *sorted(blocked))))
+            raise _BlockedError(_Fight(self._put(one), (number, *sorted(blocked))))
         self._hold(number, circuit)
 
     def _constrained_first(self, number: int) -> tuple[bool, int, int, int]:

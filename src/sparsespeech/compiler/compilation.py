@@ -17,7 +17,7 @@ from sparsespeech.compiler.latency_model import (
     LatencyEstimate,
     estimate_latency,
 )
-from sparsespeech.compiler.layer_demand import layer_demand
+from sparsespeech.compiler.layer_demand import layer_demand, words_with_pattern
 from sparsespeech.compiler.lower import lower
 from sparsespeech.compiler.passes.allocate_cores import allocate_cores
 from sparsespeech.compiler.passes.select_layers import select_layers
@@ -85,4 +85,11 @@ def modelled_latency(
     plan = allocate_cores(select_layers(Plan(model, config, mapping, host_layers=host_layers)))
     layers = {layer.name: layer for layer in model.graph.layers}
     demands = tuple(layer_demand(layers[name], mapping) for name in plan.accelerated)
-    return estimate_latency(demands, plan.row_groups, config, frames, narrow_rows_fold=False)
+    return estimate_latency(
+        demands,
+        plan.row_groups,
+        config,
+        frames,
+        narrow_rows_fold=False,
+        words=words_with_pattern(model, config),
+    )

@@ -13,6 +13,7 @@ one core (interleaved mapping) share its streams.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -70,7 +71,7 @@ def connections_of(plan: Plan) -> Connections:
     inputs = _of_role(plan.chains, "gate_input")
     _add_neighbours(found, plan)
     _add_host_frames(found, plan, linear)
-    for producers, consumers in zip(linear, linear[1:], strict=False):
+    for producers, consumers in itertools.pairwise(linear):
         _add_linear_outputs(found, plan, producers, consumers)
     if linear and inputs:
         _add_sequences(found, plan, linear[-1])
@@ -121,8 +122,7 @@ def _holders(producer: ChainPlan, consumers: Iterable[ChainPlan]) -> tuple[int, 
 def _pass_cycles(chains: Iterable[ChainPlan], config: AcceleratorConfig) -> int:
     """Load and one row group a cycle, of the fastest chain."""
     return min(
-        chain.row_groups
-        + max(config.load_cycles(last - first) for first, last in chain.slices)
+        chain.row_groups + max(config.load_cycles(last - first) for first, last in chain.slices)
         for chain in chains
     )
 
@@ -156,9 +156,7 @@ def _add_neighbours(found: Connections, plan: Plan) -> None:
                 kind, start, stop = key
                 name = f"{kind.replace('_', ' ')} of {chain.name}, core {start} to {stop}"
                 slots = plan.config.slots
-                known[key] = found.add(
-                    Connection(name, kind, start, (stop,), slots, alone=True)
-                )
+                known[key] = found.add(Connection(name, kind, start, (stop,), slots, alone=True))
         if chain.role == "gate_input":
             found.output_streams[number] = known[pairs[-1]]
 
@@ -261,7 +259,9 @@ def _add_sequences(found: Connections, plan: Plan, producers: Sequence[int]) -> 
         first, *others = (_tail(plan.chains[number]) for number in chains)
         turns = found.add(Connection("order of frames", "order", first, tuple(sorted(others)), 1))
     for number in chains:
-        streams = tuple(_add_sequence_stream(found, plan, number, chains, order) for order in orders)
+        streams = tuple(
+            _add_sequence_stream(found, plan, number, chains, order) for order in orders
+        )
         found.sequences.append(SequenceMemory(number, streams, orders, frames, turns))
 
 
@@ -289,7 +289,9 @@ def _add_sequence_stream(
             source=_tail(producer),
             sinks=tuple(sorted({*cores, *heads})),
             slots=slots_for_frame(plan.config, producer.outputs, cycles),
-            least_slots=slots_for_frame(plan.config, producer.outputs, _frame_cycles(plan) // turns),
+            least_slots=slots_for_frame(
+                plan.config, producer.outputs, _frame_cycles(plan) // turns
+            ),
             most_slots=plan.config.slots,
             frame=producer.outputs,
             heads=heads,

@@ -12,7 +12,7 @@ and 50 steps of 1024 + 32 + 106, together 85,748 = 0.343 ms at 250 MHz (Table V)
 Two things in it are a reading of ours. A layer of at most K / 2 columns takes fewer cycles than it
 has steps, as if a core could lay rows side by side (layer 1: 160 cycles; a core of our machine
 takes 272, in the first frame alone: 0.13 % of the whole). And nothing waits for weights that are
-spread unevenly. ``narrow_rows_fold=False`` turns the first off.
+spread unevenly. ``narrow_rows_fold=False`` and ``words`` turn them off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
-from sparsespeech.compiler.layer_demand import LayerDemand, layer_demand, words_without_pattern
+from sparsespeech.compiler.layer_demand import (
+    LayerDemand,
+    WordCount,
+    layer_demand,
+    words_with_pattern,
+    words_without_pattern,
+)
 from sparsespeech.compiler.passes.allocate_cores import add_row_groups, fewest_row_groups
 from sparsespeech.compiler.program import Mapping, Program
 from sparsespeech.errors import CompileError
@@ -79,6 +85,7 @@ def estimate_program_latency(
         frames,
         bubble_cycles=bubble_cycles,
         narrow_rows_fold=False,
+        words=words_with_pattern(program.model, program.config),
     )
 
 
@@ -90,16 +97,19 @@ def estimate_latency(
     *,
     bubble_cycles: int = PAPER_BUBBLE_CYCLES,
     narrow_rows_fold: bool = True,
+    words: WordCount | None = None,
 ) -> LatencyEstimate:
     """Cycles from the first flit of an utterance to its last output.
 
-    ``demands`` are the accelerated layers, an LSTM last or none, with ``row_groups`` of each.
+    ``demands`` are the accelerated layers, an LSTM last or none, with ``row_groups`` of each. With
+    ``words`` a pass takes a cycle a word of its longest stream where those are more than its steps.
     Raises CompileError for no frames.
     """
     if frames < 1:
         raise CompileError(f"a latency of {frames} frames does not exist; expected 1 or more")
     passes = tuple(
-        _pass(demand, row_groups[demand.layer], config, fold=narrow_rows_fold) for demand in demands
+        _pass(demand, row_groups[demand.layer], config, words, fold=narrow_rows_fold)
+        for demand in demands
     )
     recurrent = demands[-1].shapes[0].role != "linear"
     linear = [step.total for step in (passes[:-1] if recurrent else passes)]
@@ -130,8 +140,17 @@ def mau_paper_estimate(
     return estimate_latency(demands, groups, config, frames)
 
 
-def _pass(demand: LayerDemand, groups: int, config: AcceleratorConfig, *, fold: bool) -> PassCycles:
+def _pass(
+    demand: LayerDemand,
+    groups: int,
+    config: AcceleratorConfig,
+    words: WordCount | None,
+    *,
+    fold: bool,
+) -> PassCycles:
     steps = math.ceil(demand.steps(config) / groups)
+    if words is not None:  # counted for all directions of a core together
+        steps = max(steps, math.ceil(words(demand, groups) / demand.directions_of_core))
     load = demand.load_cycles(config)
     if fold:
         # Rows of at most K / 2 columns lie side by side, each with its copy of the activations.

@@ -142,7 +142,7 @@ def efficiency(shapes: tuple[MatrixShape, ...], cores: int, config: AcceleratorC
     return padded / (cores * config.rows * config.columns)
 
 
-def throughput_tops(weights: int, cycles_per_frame: int, config: AcceleratorConfig) -> float:
+def throughput_tops(weights: int, cycles_per_frame: float, config: AcceleratorConfig) -> float:
     """10^12 operations a second, two a weight, at one frame every ``cycles_per_frame``."""
     return 2 * weights / config.seconds(cycles_per_frame) / 1e12
 
@@ -152,8 +152,8 @@ def link_loads(program: Program) -> tuple[LinkLoad, ...]:
     slots: Counter[tuple[Place, Place, bool]] = Counter()
     streams: Counter[tuple[Place, Place, bool]] = Counter()
     for stream in program.streams:
-        if stream.kind in ("partial_sums", "gate_inputs"):
-            continue  # neighbour to neighbour, alone on their links
+        if stream.kind != "activations":
+            continue  # sums and control flits have wires of their own (T8)
         for link in stream.links:
             ends = (link.start, link.stop, link.start == link.stop and stream.source != HOST)
             slots[ends] += len(link.slots)

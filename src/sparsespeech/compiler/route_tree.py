@@ -8,6 +8,7 @@ output ports"), so a site has one depth, its number of links from the source.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -71,7 +72,7 @@ def grow_tree(
             return None
         spent, way = found
         total += spent
-        for start, stop in zip(way, way[1:], strict=False):
+        for start, stop in itertools.pairwise(way):
             depth[stop] = depth[start] + 1
             links.append(TreeLink(start, stop, depth[start]))
         missing -= set(way)

@@ -1,8 +1,8 @@
 """How many slots each stream gets where ports cannot give all that streams want.
 
 Small networks on a large grid have many short chains: their results together are more than a port
-takes in a cycle. Then the widest streams of the port are halved. What they cannot send at once waits
-in the memory of their tail (T9), so the program stays right and gets slower.
+takes in a cycle. Then the widest streams of the port are halved. What they cannot send at once
+waits in the memory of their tail (T9), so the program stays right and gets slower.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def test_layers_of_the_host_and_passes_are_handed_on() -> None:
     assert seen[0] == "select_layers" and seen[-1] == "route"
 
 
-@pytest.mark.parametrize("hidden", [8, 20])
+@pytest.mark.parametrize("hidden", [8, 12])
 def test_auto_is_the_mapping_with_the_lower_model(hidden: int) -> None:
     model = small_model(hidden=hidden)
     mappings: tuple[Mapping, ...] = ("paper", "interleaved")

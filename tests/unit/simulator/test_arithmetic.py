@@ -116,6 +116,68 @@ def test_largest_partial_sum_that_fits() -> None:
     assert fits == list(range(int(largest).bit_length() + 1, 27))
 
 
+def test_sum_that_only_the_bias_brings_back() -> None:
+    """The register is checked before the bias and after it, to the last value that it holds."""
+    program = small_program(5, hidden=20, host_layers=("layer3", "layer4", "layer5"))
+    windows = random_windows(2, 1)
+    chain = program.chains[0]
+    bias = chain.tail.bias
+    sums = _sums(program, "layer1", windows)
+    largest = int(np.abs(sums).max())
+
+    def with_bias(values: np.ndarray, bits: int) -> Program:
+        tail = replace(chain.tail, bias=values.reshape(bias.shape))
+        chains = (replace(chain, tail=tail), *program.chains[1:])
+        config = replace(program.config, partial_sum_bits=bits)
+        return replace(program, chains=chains, config=config)
+
+    enough = 26
+    cancelled = with_bias(-sums, largest.bit_length())
+    with pytest.raises(SimulationError, match=rf"layer1\.0: .* {largest.bit_length()} bits"):
+        arithmetic(cancelled).run(windows)
+    lowest = -(1 << (enough - 1))
+    arithmetic(with_bias(lowest - sums, enough)).run(windows)
+    with pytest.raises(SimulationError, match=f"leaves {enough} bits"):
+        arithmetic(with_bias(lowest - sums - 1, enough)).run(windows)
+
+
+def _sums(program: Program, layer: str, x: np.ndarray) -> np.ndarray:
+    """Of the only chain of ``layer`` without bias, for one frame, a lane each."""
+    weights = next(entry for entry in program.model.layers if entry.name == layer).weights
+    (chain,) = (chain for chain in program.chains if chain.layer == layer)
+    rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.row_start))
+    sums = np.zeros(weights.shape[0], dtype=np.int64)
+    np.add.at(sums, rows, weights.value.astype(np.int64) * x[0][weights.column])
+    return sums[chain.tail.rows.reshape(-1)]
+
+
+def test_sum_of_a_later_core_that_only_the_bias_brings_back() -> None:
+    program = small_program(5, hidden=20, host_layers=("layer3", "layer4", "layer5"))
+    chain = next(chain for chain in program.chains if chain.layer == "layer2")
+    assert len(chain.tasks) == 2
+    windows = random_windows(0, 1) // 8  # small sums in the layer before
+    x = reference_outputs(replace(program, accelerated=("layer1",)), windows)
+    sums = _sums(program, "layer2", x)
+    tail = replace(chain.tail, bias=-sums.reshape(chain.tail.bias.shape))
+    chains = tuple(replace(c, tail=tail) if c is chain else c for c in program.chains)
+    bits = int(np.abs(sums).max()).bit_length()
+    narrow = replace(program.config, partial_sum_bits=bits)
+    with pytest.raises(SimulationError, match=rf"layer2\.0: core 1 of .* {bits} bits"):
+        arithmetic(replace(program, chains=chains, config=narrow)).run(windows)
+
+
+def test_order_of_the_chains_does_not_matter() -> None:
+    program = small_program(3, hidden=20, mapping="interleaved", per_row=True)
+    recurrent = [n for n, chain in enumerate(program.chains) if chain.role == "recurrent"]
+    assert len(recurrent) >= 6
+    chains = list(program.chains)
+    for place, number in zip(recurrent, [*recurrent[1:], recurrent[0]], strict=True):
+        chains[place] = program.chains[number]
+    windows = random_windows(1, 5)
+    outputs = arithmetic(replace(program, chains=tuple(chains))).run(windows)
+    assert np.array_equal(outputs, reference_outputs(program, windows))
+
+
 def _overflows(program: Program) -> bool:
     try:
         arithmetic(program).run(random_windows(2, 9))

@@ -1,0 +1,99 @@
+"""Programs and inputs of the accelerator's benchmarks, and one simulated run of them.
+
+Axes: R row lanes, Q windows, N row groups of a task.
+
+Cycles depend on where the nonzeros are and on nothing else, so that runs without values, given as
+lengths, have the cycles of any speech.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.compiler.compilation import DEFAULT_TARGET, compile_model
+from sparsespeech.compiler.latency_model import FRAMES_OF_A_SECOND
+from sparsespeech.compiler.metrics import ProgramMetrics, throughput_tops
+from sparsespeech.compiler.program import Mapping, Program
+from sparsespeech.model_file.model import IntegerModel
+from sparsespeech.simulator.fabric import RowEnds
+from sparsespeech.simulator.machine import Run, simulate
+from sparsespeech.simulator.weights import task_weights
+
+MAPPINGS: tuple[Mapping, ...] = ("paper", "interleaved")
+# With FIFOs of 16 row groups no part of a load hides behind the multiplying, as in S2's 67.5 TOPS.
+PAPER_WINDOW_FIFO = 16
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class AcceleratorOptions:
+    """What these benchmarks share; ``on_progress`` is told what is computed now.
+
+    ``utterances`` are in flight together where throughput is asked for; ``frames`` each has.
+    """
+
+    model: IntegerModel
+    target: str | AcceleratorConfig = DEFAULT_TARGET
+    frames: int = FRAMES_OF_A_SECOND
+    utterances: int = 2
+    on_progress: Progress = lambda what: None
+
+    def compile(self, mapping: Mapping) -> Program:
+        """The program; raises CompileError for a model that does not fit."""
+        self.on_progress(f"compiling, {mapping} mapping")
+        return compile_model(self.model, self.target, mapping=mapping)
+
+    def facts(self) -> dict[str, object]:
+        """For the ``config`` of a result: machine, target, network."""
+        name = self.target if isinstance(self.target, str) else self.target.name
+        return {
+            "backend": "simulator",
+            "target": name,
+            "weights": (self.model.training or {}).get("corpus", "random"),
+            "frames": self.frames,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TimedProgram:
+    """A program whose images have been read once."""
+
+    program: Program
+    row_ends: tuple[RowEnds, ...]  # a task, [R, Q, N]
+    metrics: ProgramMetrics
+
+    @classmethod
+    def of(cls, program: Program) -> TimedProgram:
+        """Raises ProgramFileError for images that no core can execute."""
+        tasks = range(len(program.tasks))
+        row_ends = tuple(task_weights(program, task).row_end for task in tasks)
+        return cls(program, row_ends, program.metrics())
+
+    def with_window_fifo(self, depth: int) -> TimedProgram:
+        """The same on a machine with other FIFOs between windows and adder tree."""
+        config = replace(self.program.config, window_fifo=depth)
+        return replace(self, program=replace(self.program, config=config))
+
+    def run(self, waves: Sequence[Sequence[int]]) -> Run:
+        """Utterances given by their frames; those of a wave are in flight together."""
+        return simulate(self.program, self.row_ends, waves)
+
+    def cycles_per_frame(self, utterances: int, frames: int) -> float:
+        """Cycles between frames when utterance follows utterance without end.
+
+        Waves of ``utterances`` of ``frames`` frames are in flight; the first and the last, which
+        fill and drain the machine, do not count.
+        """
+        wave = (frames,) * utterances
+        first, last = self.run([wave] * 2).cycles, self.run([wave] * 4).cycles
+        return (last - first) / (2 * utterances * frames)
+
+    def effective_tops(self, cycles_per_frame: float) -> float:
+        """Two operations for each dense weight on the accelerator, zeros too, a frame."""
+        return throughput_tops(self.metrics.weights, cycles_per_frame, self.program.config)
+
+    def real_tops(self, cycles_per_frame: float) -> float:
+        """Two operations for each weight that is not zero."""
+        return throughput_tops(self.metrics.nonzeros, cycles_per_frame, self.program.config)
