@@ -48,10 +48,12 @@ class AcceleratorOptions:
     def facts(self) -> dict[str, object]:
         """For the ``config`` of a result: machine, target, network."""
         name = self.target if isinstance(self.target, str) else self.target.name
+        training = self.model.training or {}
+        trained = training.get("recipe", {}).get("name", "random")
         return {
             "backend": "simulator",
             "target": name,
-            "weights": (self.model.training or {}).get("corpus", "random"),
+            "weights": training.get("corpus", trained),
             "frames": self.frames,
         }
 

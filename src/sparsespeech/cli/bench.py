@@ -10,6 +10,14 @@ import typer
 from rich.console import Console
 
 from sparsespeech import machine
+from sparsespeech.cli.accelerator_bench import (
+    CPU,
+    SIMULATOR,
+    BenchBackend,
+    refuse_options,
+    simulated_bench,
+)
+from sparsespeech.cli.accelerator_options import TargetOption
 from sparsespeech.cli.bench_output import (
     AsJson,
     MarkdownPage,
@@ -21,16 +29,18 @@ from sparsespeech.cli.bench_output import (
 from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.executor_options import BackendOption
 from sparsespeech.cli.failure import print_warning
+from sparsespeech.compiler.compilation import DEFAULT_TARGET
 
 if TYPE_CHECKING:  # imported when a benchmark runs
     from sparsespeech.benchmarks.comparison import Settings
 
 app = typer.Typer(
-    help="Measure this machine: the CPU engine beside other inference libraries.",
+    help="Measure the CPU engine beside other libraries, or count an accelerator's cycles.",
     no_args_is_help=True,
     add_completion=False,
 )
 ROUNDS, QUICK_ROUNDS = 10, 2
+PEERS = "installed"
 BUSY_LOAD = 0.5  # average of a minute
 _errors = Console(stderr=True)
 
@@ -64,13 +74,27 @@ def latency(
     threads: Threads = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    peers: Peers = "installed",
+    peers: Peers = PEERS,
     deepsparse_python: DeepSparsePython = None,
+    backend: BenchBackend = CPU,
+    target: TargetOption = DEFAULT_TARGET,
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,
+    markdown: MarkdownPage = None,
 ) -> None:
-    """One second of audio, batch 1: acoustic model, stages, recurrent product."""
+    """One second of audio, batch 1: acoustic model, stages, recurrent product.
+
+    With --backend simulator: cycles of the accelerator beside Table V of the MAU paper, by cause;
+    --model is then simulated in place of the full-size random one.
+    """
+    if backend == SIMULATOR:
+        refuse_options(threads=threads, rounds=rounds, lm_text=lm_text, peers=peers != PEERS,
+                       deepsparse_python=deepsparse_python)  # fmt: skip
+        simulated_bench("latency", as_json, output, plot, markdown,
+                        model=model, target=target, quick=quick)  # fmt: skip
+        return
+    refuse_options("cpu", markdown=markdown, target=target != DEFAULT_TARGET)
     from sparsespeech.benchmarks.latency import (
         HIDDEN,
         QUICK_HIDDEN,
@@ -94,12 +118,24 @@ def throughput(
     threads: Threads = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    peers: Peers = "installed",
+    peers: Peers = PEERS,
+    backend: BenchBackend = CPU,
+    target: TargetOption = DEFAULT_TARGET,
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,
+    markdown: MarkdownPage = None,
 ) -> None:
-    """Live streams at a p99 of 60 ms a chunk, and batches of whole utterances."""
+    """Live streams at a p99 of 60 ms a chunk, and batches of whole utterances.
+
+    With --backend simulator: a stream of utterances through the accelerator, two in flight, beside
+    Table IV of the MAU paper.
+    """
+    if backend == SIMULATOR:
+        refuse_options(threads=threads, rounds=rounds, peers=peers != PEERS)
+        simulated_bench("throughput", as_json, output, plot, markdown, target=target, quick=quick)
+        return
+    refuse_options("cpu", markdown=markdown, target=target != DEFAULT_TARGET)
     from sparsespeech.benchmarks.latency import HIDDEN, QUICK_HIDDEN
     from sparsespeech.benchmarks.throughput import (
         CHUNKS_EACH,
@@ -121,13 +157,25 @@ def deepbench(
     threads: Threads = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    peers: Peers = "installed",
+    peers: Peers = PEERS,
     deepsparse_python: DeepSparsePython = None,
+    backend: BenchBackend = CPU,
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,
+    markdown: MarkdownPage = None,
 ) -> None:
-    """The sparse product of DeepBench: 7680x2560, 95 % sparse, N = 1 and N = 1500."""
+    """The sparse product of DeepBench: 7680x2560, 95 % sparse, N = 1 and N = 1500.
+
+    With --backend simulator: a stream of vectors through the target deepbench, beside Table VI of
+    the MAU paper.
+    """
+    if backend == SIMULATOR:
+        refuse_options(threads=threads, rounds=rounds, peers=peers != PEERS,
+                       deepsparse_python=deepsparse_python)  # fmt: skip
+        simulated_bench("deepbench", as_json, output, plot, markdown, quick=quick)
+        return
+    refuse_options("cpu", markdown=markdown)
     from sparsespeech.benchmarks.deepbench import QUICK_DIVISOR, DeepBenchOptions, run_deepbench
 
     options = DeepBenchOptions(
@@ -142,12 +190,27 @@ def density(
     threads: Threads = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    peers: Peers = "installed",
+    peers: Peers = PEERS,
+    backend: BenchBackend = CPU,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Trained model of the simulator's patterns; default english-small."),
+    ] = None,
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,
+    markdown: MarkdownPage = None,
 ) -> None:
-    """Time against density: where sparse kernels stop paying on this processor."""
+    """Time against density: where sparse kernels stop paying on this processor.
+
+    With --backend simulator: an accelerator's cycles against sparsity, for nonzeros at random
+    places, those of a trained model, and bank-balanced ones.
+    """
+    if backend == SIMULATOR:
+        refuse_options(threads=threads, rounds=rounds, peers=peers != PEERS)
+        simulated_bench("density", as_json, output, plot, markdown, model=model, quick=quick)
+        return
+    refuse_options("cpu", markdown=markdown, model=model)
     from sparsespeech.benchmarks.density import (
         DENSITIES,
         QUICK_DENSITIES,
@@ -165,11 +228,29 @@ def density(
 
 
 @app.command()
+def mapping(
+    model: Annotated[
+        str | None, typer.Option(help="Model to map; default: the full-size random one.")
+    ] = None,
+    target: TargetOption = DEFAULT_TARGET,
+    quick: Quick = False,
+    as_json: AsJson = False,
+    output: Output = None,
+    plot: Plot = None,
+    markdown: MarkdownPage = None,
+) -> None:
+    """Cores and efficiency of each layer on an accelerator (Table II of the MAU paper)."""
+    simulated_bench(
+        "mapping", as_json, output, plot, markdown, model=model, target=target, quick=quick
+    )
+
+
+@app.command()
 def lstmp(
     threads: Threads = None,
     rounds: Rounds = None,
     quick: Quick = False,
-    peers: Peers = "installed",
+    peers: Peers = PEERS,
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,

@@ -29,7 +29,7 @@ def paint_formats(diagram: Diagram, config: AcceleratorConfig) -> None:
     """Fill a diagram of :data:`SIZE`."""
     diagram.text((20, 26), "Weight word", points=14, bold=True, align="left")
     diagram.note(
-        (170, 28),
+        (180, 28),
         f"{config.word_bits} bits: one a cycle from the memory of each row lane and window",
         align="left",
     )
@@ -37,7 +37,7 @@ def paint_formats(diagram: Diagram, config: AcceleratorConfig) -> None:
     _paint_meanings(diagram, config)
     diagram.text((20, 356), "Links", points=14, bold=True, align="left")
     diagram.note(
-        (170, 358),
+        (180, 358),
         f"{config.flit_bits} bits a cycle each; the slot of the wheel says which stream a flit "
         "belongs to, so no flit has an address",
         align="left",
@@ -61,14 +61,14 @@ def flits(config: AcceleratorConfig) -> list[tuple[str, list[Field], str]]:
     """Name, fields and a line about each kind of flit, filled up to the width of a link."""
     context = (config.contexts - 1).bit_length()
     count = (config.flit_activations - 1).bit_length()
-    head = [("utt.", context, "head"), ("dir", 1, "head"), ("1st", 1, "head"), ("end", 1, "head")]
+    head = context + 3  # direction, first step, last step
     activations = [("activation", config.activation_bits, "value")] * config.flit_activations
     sums = [("partial sum", config.partial_sum_bits, "value")] * config.row_lanes
     gates = [("gate input", GATE_INPUT_BITS, "value")] * config.row_lanes
     kinds: list[tuple[str, list[Field], str]] = [
         (
             "activations",
-            [*activations, ("count", count, "head"), *head],
+            [*activations, ("count", count, "head"), ("head", head, "head")],
             "through the routers, to any number of cores. Head: place of the utterance in its "
             "wave, direction, first and last step; count: activations of a short last flit",
         ),
@@ -81,12 +81,13 @@ def flits(config: AcceleratorConfig) -> list[tuple[str, list[Field], str]]:
         ),
         (
             "control",
-            [("dir", 1, "head")],
-            "wires of their own, a bit wide. A credit is a flit without content; an order flit "
+            [("", 1, "head")],
+            "on wires of their own, a bit wide: a credit is a flit without content, an order flit "
             "names the direction of the next frame",
         ),
     ]
-    return [(name, _filled(fields, config.flit_bits), note) for name, fields, note in kinds]
+    filled = [(name, _filled(fields, config.flit_bits), note) for name, fields, note in kinds[:-1]]
+    return [*filled, kinds[-1]]
 
 
 def _filled(fields: list[Field], bits: int) -> list[Field]:
@@ -110,12 +111,10 @@ def _strip(diagram: Diagram, y: float, name: str, fields: list[Field], bits: int
 
 
 def _label(diagram: Diagram, place: Point, label: str, width: int, extent: float) -> None:
-    """Name and number of bits, as far as there is room."""
-    text = f"{label}\n{width}" if label else str(width)
-    if extent >= 5.2 * len(label):
-        diagram.text(place, text, points=7.5)
-    else:
-        diagram.text(place, text, points=6, rotation=90 if extent < 16 else 0)
+    """Name and number of bits, as far as there is room; a single bit is known to be one."""
+    text = f"{label}\n{width}" if label and width > 1 else label
+    narrow = extent < 5.2 * len(label)
+    diagram.text(place, text, points=6.5 if narrow else 7.5, rotation=90 if extent < 16 else 0)
 
 
 def _paint_meanings(diagram: Diagram, config: AcceleratorConfig) -> None:

@@ -17,7 +17,7 @@ from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
 
 TILE = 62.0
 PITCH = 122.0
-PURPLE = "#CC79A7"
+PURPLE = "#CC79A7"  # of the same palette as style.py
 _LEFT, _TOP, _BOTTOM, _RIGHT = 96.0, 96.0, 96.0, 34.0
 _LANE = 12.0  # from the middle of a gap to the link of each direction
 _LAYERS = (GREY, BLUE, "#56B4E9", GREEN, ORANGE, PURPLE)
@@ -97,20 +97,15 @@ def _paint_tile(
         diagram.box(corner, (TILE, TILE), fill="#fafafa", edge=GREY, line=":", width=0.8)
         diagram.note((x + TILE / 2, y + TILE / 2), "router\nonly", points=7)
         return
-    if busy is None:
-        strength = 0.6 if tile.letter == "h" else 0.3
-        fill, ink = tint(colours[_name(tile)], strength), INK
-    else:
-        fill, ink = tint(RED, busy), "#ffffff" if busy > 0.6 else INK
+    strength = 0.6 if tile.letter == "h" else 0.3
+    fill = tint(colours[_name(tile)], strength) if busy is None else tint(PURPLE, busy)
     diagram.box(corner, (TILE, TILE), fill=fill, edge=colours[_name(tile)], width=1.4)
     middle = x + TILE / 2
     number = "".join(sign for sign in tile.layer if sign.isdigit()) or tile.layer
-    diagram.text((middle, y + 13), f"layer {number}", points=7, colour=ink)
-    diagram.text(
-        (middle, y + 32), f"{tile.letter}{tile.position}", points=12, bold=True, colour=ink
-    )
+    diagram.text((middle, y + 13), f"layer {number}", points=7)
+    diagram.text((middle, y + 32), f"{tile.letter}{tile.position}", points=12, bold=True)
     last = f"rows {tile.row_group}" if busy is None else f"{busy:.0%}"
-    diagram.text((middle, y + 50), last, points=7.5, colour=ink)
+    diagram.text((middle, y + 50), last, points=7.5)
 
 
 def _paint_link(diagram: Diagram, start: Place, stop: Place, load: float) -> None:
@@ -144,7 +139,7 @@ def _paint_sums(diagram: Diagram, program: Program) -> None:
     for sequence in program.sequences:
         core = program.tasks[program.chains[sequence.chain].tasks[-1]].core
         x, y = _corner(program.places[core])
-        diagram.box((x + TILE - 14, y + 4), (10, 10), fill=INK, round_by=2)
+        diagram.box((x + TILE - 14, y + TILE - 15), (10, 10), fill=INK, round_by=2)
 
 
 def _paint_host(diagram: Diagram, program: Program) -> None:
@@ -170,11 +165,11 @@ def _paint_legend(diagram: Diagram, program: Program, colours: dict[str, str], h
         width = 0.8 + 3.2 * load
         diagram.arrow((x, y), (x + 28, y), colour=_load_colour(load), width=width)
         diagram.note((x + 34, y), f"{load:.0%} of the slots", align="left")
-        x += 126
+        x += 146
     for colour, text in ((RED, "partial sums"), (INK, "gate inputs")):
         diagram.arrow((x, y), (x + 24, y), colour=colour, width=2.2)
         diagram.note((x + 30, y), text, align="left")
-        x += 106
+        x += 116
     diagram.box((x, y - 5), (10, 10), fill=INK, round_by=2)
     diagram.note((x + 16, y), "sequence memory", align="left")
     text = (

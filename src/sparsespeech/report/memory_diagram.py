@@ -82,26 +82,56 @@ def _paint_core(diagram: Diagram, program: Program) -> None:
 
 def memories_of_a_core(config: AcceleratorConfig) -> list[tuple[str, str, str]]:
     """Name, size and organisation of what lies beside the weights."""
-    lanes, windows, banks = config.row_lanes, config.windows, 1 + config.double_buffered
-    multipliers = config.multipliers
-    stores = multipliers * config.window_columns * config.activation_bits * banks / 8
-    staging = config.staging_frames * config.columns * config.activation_bits / 8
-    fifo = lanes * windows * config.window_fifo * 20 / 8
-    chain = config.chain_fifo * lanes * config.partial_sum_bits / 8
+    windows = config.row_lanes * config.windows
+    banks = 2 if config.double_buffered else 1
+    store = config.window_columns * config.activation_bits * banks
+    sum_bits = window_sum_bits(config)
+    chain_bits = config.chain_fifo * config.row_lanes * config.partial_sum_bits
     cells = config.rows // 4
     return [
-        ("activation stores", bytes_text(stores), f"{multipliers} copies of {config.window_columns} x "
-         f"{config.activation_bits} bits, one a multiplier"),
-        ("staging", bytes_text(staging), f"{config.staging_frames} frames of {config.columns:,}"),
-        ("window FIFOs", bytes_text(fifo), f"{lanes * windows} x {config.window_fifo} sums of 20 bits"),
-        ("chain FIFO", bytes_text(chain), f"{config.chain_fifo} x {lanes} sums of "
-         f"{config.partial_sum_bits} bits"),
-        ("tail rows", bytes_text(8 * config.rows), f"{config.rows:,} x bias, multiplier, shift"),
-        ("cell states", bytes_text(2 * cells * 2 * config.contexts), f"{cells:,} cells x "
-         f"{config.contexts} utterances x 2 directions, 16 bits"),
-        ("sequence", bytes_text(config.sequence_bytes), "frames of an utterance; behind the last "
-         "fully connected layer only"),
-    ]  # fmt: skip
+        (
+            "activation stores",
+            bytes_text(config.multipliers * store / 8),
+            f"{config.multipliers} copies of {config.window_columns} x {config.activation_bits} "
+            "bits, one a multiplier",
+        ),
+        (
+            "staging",
+            bytes_text(config.staging_frames * config.columns * config.activation_bits / 8),
+            f"{config.staging_frames} frames of {config.columns:,}",
+        ),
+        (
+            "window FIFOs",
+            bytes_text(windows * config.window_fifo * sum_bits / 8),
+            f"{windows} x {config.window_fifo} sums of {sum_bits} bits",
+        ),
+        (
+            "chain FIFO",
+            bytes_text(chain_bits / 8),
+            f"{config.chain_fifo} x {config.row_lanes} sums of {config.partial_sum_bits} bits",
+        ),
+        (
+            "tail rows",
+            bytes_text(8 * config.rows),
+            f"{config.rows:,} x bias, multiplier, shift",
+        ),
+        (
+            "cell states",
+            bytes_text(2 * cells * config.contexts),
+            f"{cells:,} cells x {config.contexts} utterances, 16 bits",
+        ),
+        (
+            "sequence",
+            bytes_text(config.sequence_bytes),
+            "frames of utterances; last linear tails only",
+        ),
+    ]
+
+
+def window_sum_bits(config: AcceleratorConfig) -> int:
+    """Bits of the sum of a window whose every column has the largest weight and activation."""
+    largest = config.window_columns << (config.weight_bits - 1)
+    return (largest * ((1 << config.activation_bits) - 1)).bit_length() + 1
 
 
 def fullest_core(program: Program) -> int:
@@ -126,8 +156,15 @@ def _paint_weights(diagram: Diagram, program: Program, core: int) -> None:
             for number, task in enumerate(tasks):
                 start = int(task.word_start[lane, window]) / config.weight_words * height
                 count = int(task.word_count[lane, window]) / config.weight_words * height
-                diagram.box((x, top + start), (pitch * 0.8, count), fill=tint(_SHARES[number % 2], 0.6),
-                            edge=_SHARES[number % 2], width=0.3, round_by=0)  # fmt: skip
+                colour = _SHARES[number % 2]
+                diagram.box(
+                    (x, top + start),
+                    (pitch * 0.8, count),
+                    fill=tint(colour, 0.6),
+                    edge=colour,
+                    width=0.3,
+                    round_by=0,
+                )
         center = left + pitch * (lane * (config.windows + 1) + config.windows / 2)
         diagram.note(
             (center, top + height + 12), f"lane {lane}: {config.windows} windows", points=7.5
