@@ -2,10 +2,10 @@
 
 A stream of vectors through a matrix of 7680 x 2560 with 5 % nonzeros, on the target ``deepbench``:
 three columns of cores for the 2560 inputs, eleven row groups. S2 says neither how many cores it had
-nor more than "a continuous stream of activation inputs"; its figures "do not include loading weights
-or activations onto the FPGA". 2560 bytes in and 7680 out do not pass a host port of 8 bytes a cycle
-in a pass of about 200 cycles, so that here too inputs lie ready and outputs are not counted: the
-cores alone are simulated, every chain of them.
+nor more than "a continuous stream of activation inputs"; its figures "do not include loading
+weights or activations onto the FPGA". 2560 bytes in and 7680 out do not pass a host port of 8 bytes
+a cycle in a pass of about 200 cycles, so that here too inputs lie ready and outputs are not
+counted: the cores alone are simulated, every chain of them.
 
 As in ``bench throughput`` the figure to compare is that of S2's arithmetic, where no load hides: a
 cycle a row group, and 32 cycles to fill a store of 1024. The simulator counts it so on a machine

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sparsespeech import atomic_file
+from sparsespeech.benchmarks.accelerator_markdown import ACCELERATOR_TEXTS
 from sparsespeech.benchmarks.accuracy_markdown import accuracy_markdown
 from sparsespeech.benchmarks.result import BenchResult
 from sparsespeech.benchmarks.training_markdown import training_markdown
@@ -20,6 +21,7 @@ from sparsespeech.errors import BenchmarkError
 _TEXTS: dict[str, Callable[[BenchResult], str]] = {
     "accuracy": accuracy_markdown,
     "training": training_markdown,
+    **ACCELERATOR_TEXTS,
 }
 
 
@@ -29,7 +31,7 @@ def to_markdown(result: BenchResult) -> str:
         return _TEXTS[result.bench](result)
     except KeyError:
         raise BenchmarkError(
-            f"bench {result.bench} has no Markdown form; {' and '.join(_TEXTS)} have"
+            f"bench {result.bench} has no Markdown form; {', '.join(_TEXTS)} have"
         ) from None
 
 

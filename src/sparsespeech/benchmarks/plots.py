@@ -7,6 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sparsespeech.benchmarks.accelerator_plots import (
+    draw_deepbench_simulated,
+    draw_density_simulated,
+    draw_latency_simulated,
+    draw_mapping,
+    draw_throughput_simulated,
+)
 from sparsespeech.benchmarks.accuracy_plot import draw_accuracy
 from sparsespeech.benchmarks.comparison import OURS
 from sparsespeech.benchmarks.result import BenchResult, Row
@@ -147,6 +154,11 @@ _PICTURES: dict[str, Callable[[BenchResult, Axes, Axes], None]] = {
     "density": _draw_density,
     "lstmp": _draw_lstmp,
     "training": draw_training,
+    "mapping": draw_mapping,
+    "latency-simulator": draw_latency_simulated,
+    "throughput-simulator": draw_throughput_simulated,
+    "deepbench-simulator": draw_deepbench_simulated,
+    "density-simulator": draw_density_simulated,
 }
 
 
@@ -206,6 +218,8 @@ def _columns(rows: list[Row], *names: str) -> list[list[float]]:
 
 
 def _footnote(result: BenchResult) -> str:
+    if result.config.get("backend") == "simulator":
+        return f"cycles of {result.config['target']}: the same on every machine; grey: MAU paper"
     facts = result.machine
     grey = result.table("published") and result.bench not in ("accuracy", "throughput")
     published = "; grey: as published, on other machines" if grey else ""

@@ -77,15 +77,19 @@ def _runner(name: str, model: str | None, target: str, quick: bool) -> Callable[
     be read, both before anything is computed.
     """
     from sparsespeech.accelerator_config import target as named_target
-    from sparsespeech.benchmarks import accelerator_deepbench as deepbench
+    from sparsespeech.benchmarks.accelerator_deepbench import (
+        deepbench_options,
+        run_deepbench_simulated,
+    )
     from sparsespeech.benchmarks.accelerator_latency import run_latency_simulated
     from sparsespeech.benchmarks.accelerator_throughput import run_throughput_simulated
+    from sparsespeech.benchmarks.deepbench import QUICK_DIVISOR
     from sparsespeech.benchmarks.mapping import run_mapping
 
     named_target(target)
     if name == "deepbench":
-        divisor = deepbench.QUICK_DIVISOR if quick else 1
-        return lambda: deepbench.run_deepbench_simulated(deepbench.deepbench_options(divisor))
+        divisor = QUICK_DIVISOR if quick else 1
+        return lambda: run_deepbench_simulated(deepbench_options(divisor))
     if name == "density":
         return _density(_named_model(model or default_model()), quick)
     benches = {

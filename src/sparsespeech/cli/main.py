@@ -37,6 +37,7 @@ _COMMANDS = {
     "evaluate": "Word error rates of models on a manifest.",
     "inspect": "Layers, sparsity and sizes of a model file.",
     "compile": "Lay a model over an accelerator: program, mapping, efficiency.",
+    "explore": "Sweep accelerators for a model: latency against multipliers and memory.",
     "simulate": "Run a program bit- and cycle-exactly: latency, stalls, utilisation, trace.",
     "tune": "Search once for the fastest kernels and order of a model on this processor.",
     "bench": "Measure the CPU engine beside other inference libraries.",

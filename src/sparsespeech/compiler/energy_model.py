@@ -10,8 +10,8 @@ during inference, with 80.1 % of the accelerator in use, at 250 MHz. What part o
 any work (leakage, clock, memories, the board) S2 does not say; ``static_power_share`` is an
 assumption of ours, which a figure at the anchor does not depend on, and one far from it does.
 
-A core multiplies for a cycle a row group, or a weight word where those are more: in S2's unit, where
-a row takes a cycle whatever it holds.
+A core multiplies for a cycle a row group, or a weight word where those are more: in S2's unit,
+where a row takes a cycle whatever it holds.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from sparsespeech.report.diagram import Diagram, Point, draw
 from sparsespeech.report.format_diagram import SIZE as FORMAT_SIZE
 from sparsespeech.report.format_diagram import paint_formats
 from sparsespeech.report.grid_diagram import grid_size, paint_grids
+from sparsespeech.report.grid_figure import network_size, paint_network
 from sparsespeech.report.memory_diagram import SIZE as MEMORY_SIZE
 from sparsespeech.report.memory_diagram import paint_memory
 from sparsespeech.report.step_diagram import STEP_SIZE, paint_runs, paint_step, run_size
@@ -32,6 +33,10 @@ def draw_accelerator(folder: Path, runs: tuple[Run, ...], suffix: str = ".png") 
     pictures: dict[str, tuple[Point, Callable[[Diagram], None]]] = {
         "core": (CORE_SIZE, lambda diagram: paint_core(diagram, config)),
         "grid": (grid_size(programs), lambda diagram: paint_grids(diagram, programs)),
+        "network": (
+            network_size(programs[0]),
+            lambda diagram: paint_network(diagram, programs[0]),
+        ),
         "formats": (FORMAT_SIZE, lambda diagram: paint_formats(diagram, config)),
         "memory": (MEMORY_SIZE, lambda diagram: paint_memory(diagram, programs[-1])),
         "step": (STEP_SIZE, lambda diagram: paint_step(diagram, runs[0])),

@@ -90,8 +90,9 @@ def _paint_grid(diagram: Diagram, program: Program, left: float) -> None:
             _paint_link(diagram, corner(program.places[start]), corner(program.places[stop]), RED)
         if chain.gate_chain is not None:
             giver = program.chains[chain.gate_chain]
-            ends = (program.tasks[giver.tasks[-1]].core, cores[-1])
-            _paint_link(diagram, *(corner(program.places[core]) for core in ends), INK)
+            start = program.tasks[giver.tasks[-1]].core
+            ends = (corner(program.places[start]), corner(program.places[cores[-1]]))
+            _paint_link(diagram, *ends, INK)
         if number in memories:
             x, y = corner(program.places[cores[-1]])
             diagram.box((x + TILE - 17, y + 5), (12, 12), fill=INK, round_by=2)

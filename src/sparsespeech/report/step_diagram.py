@@ -39,7 +39,7 @@ def step_parts(run: Run, direction: str) -> list[Part]:
         Part("multiply", split.multiply + split.stall, BLUE, "a cycle for every 4 rows"),
         Part("sums", split.sums, ORANGE, "windows, adder trees of the chain"),
         Part("arithmetic", split.arithmetic, GREEN, "requantize, gates, cell, output"),
-        Part("flit", split.flit + split.slot, GREY, "assembly, wait for a slot"),
+        Part("flit", split.flit + split.slot, GREY, "and its slot"),
         Part("network", split.network + split.others, RED, "hops to the other row groups"),
         Part("load", split.load, "#CC79A7", "the next step's activations"),
     ]
@@ -89,13 +89,14 @@ def paint_step(diagram: Diagram, run: Run) -> None:
 def _paint_bar(
     diagram: Diagram, parts: list[Part], y: float, left: float, scale: float, *, labels: bool
 ) -> None:
-    x, low = left, False
+    x, narrow = left, False
     for part in parts:
         extent = part.cycles * scale
         diagram.box((x, y), (extent, _ROW), fill=tint(part.colour, 0.45), round_by=0, width=0.8)
         if labels:
-            low = extent < _NARROW and not low  # its name needs more room than there is
-            y_name = y + _ROW + (52 if low else 16)
+            narrow = extent < _NARROW and not narrow
+            follows = extent < _NARROW and not narrow  # neighbours without room take turns
+            y_name = y + _ROW + (52 if follows else 16)
             middle = x + extent / 2
             diagram.arrow(
                 (middle, y + _ROW), (middle, y_name - 8), colour=GREY, width=0.7, head=False
@@ -153,7 +154,7 @@ def _paint_run(diagram: Diagram, run: Run, top: float, scale: float) -> None:
     diagram.text((20, top + 8), title, points=12, bold=True, align="left")
     frames = sum(sum(lengths) for lengths in run.waves)
     diagram.note(
-        (30 + 9.4 * len(title), top + 9),
+        (40 + 10.6 * len(title), top + 9),
         f"{frames} frames in {run.cycles:,} cycles = {1e3 * config.seconds(run.cycles):.3f} ms",
         align="left",
     )
@@ -171,14 +172,26 @@ def _paint_slices(diagram: Diagram, run: Run, slices: list[Slice], y: float, sca
     left = _LEFT + _NAMES
     for direction, colour in _DIRECTIONS.items():
         bars = [
-            (left + part.start * scale, part.cycles * scale)
-            for part in slices
-            if part.state in ("multiply", "stall")
-            and part.chain is not None
-            and run.program.chains[part.chain].direction == direction
+            (left + start * scale, (stop - start) * scale)
+            for start, stop in _busy(run, slices, direction)
         ]
         diagram.axes.broken_barh(bars, (y, 18), facecolor=colour, linewidth=0, snap=False)
     diagram.box((left, y), (run.cycles * scale, 18), fill="none", edge=GREY, width=0.5, round_by=0)
+
+
+def _busy(run: Run, slices: list[Slice], direction: str) -> list[tuple[int, int]]:
+    """First and last cycle of each pass of ``direction``, from its first word to its last."""
+    busy: list[tuple[int, int]] = []
+    for part in slices:
+        if part.state not in ("multiply", "stall") or part.chain is None:
+            continue
+        if run.program.chains[part.chain].direction != direction:
+            continue
+        if busy and busy[-1][1] == part.start:
+            busy[-1] = busy[-1][0], part.stop
+        else:
+            busy.append((part.start, part.stop))
+    return busy
 
 
 def _paint_scale(diagram: Diagram, run: Run, y: float, longest: int, scale: float) -> None:

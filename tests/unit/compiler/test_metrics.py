@@ -95,7 +95,10 @@ def test_link_loads_add_up_the_slots_of_shared_links() -> None:
         compiled(Graph((Linear("layer1", 64, 64), Output("output", 64, 4)))),
         streams=(
             stream("activations", HOST, Link(west, west, (0, 1)), Link(west, east, (2, 3))),
-            stream("credits", 0, Link(west, east, (4,)), Link(west, west, (5,))),
+            stream(
+                "credits", 0, Link(west, east, (4,)), Link(west, west, (5,))
+            ),  # wires of its own
+            stream("activations", 0, Link(west, east, (4,)), Link(west, west, (5,))),
             stream("partial_sums", 0, Link(west, east, tuple(range(16)))),
             stream("activations", 1, Link(east, west, (7,))),
         ),

@@ -1,0 +1,140 @@
+"""The pictures of the accelerator are drawn, and show what programs and configurations hold."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
+from sparsespeech.compiler.program import Program
+from sparsespeech.errors import MissingDependencyError
+from sparsespeech.report.accelerator_diagrams import draw_accelerator
+from sparsespeech.report.diagram import tint
+from sparsespeech.report.format_diagram import flits, word_fields
+from sparsespeech.report.grid_diagram import tiles_of
+from sparsespeech.report.memory_diagram import bytes_text, fullest_core, window_sum_bits
+from sparsespeech.report.step_diagram import step_parts
+from sparsespeech.simulator.counters import step_split
+from sparsespeech.simulator.machine import Run
+from sparsespeech.simulator.simulator import Simulator
+from tests.compiled_programs import random_windows, small_program
+
+
+@lru_cache
+def small_run(mapping: str, frames: int = 4) -> Run:
+    simulator = Simulator(small_program(mapping=mapping))  # type: ignore[arg-type] # a literal
+    simulator.push([random_windows(1, frames)])
+    return simulator.counters()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_every_picture_is_drawn(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    runs = (small_run("paper"), small_run("interleaved"))
+    paths = draw_accelerator(tmp_path, runs, suffix)
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert len(paths) == 7
+    for path in paths:
+        content = path.read_bytes()
+        if suffix == ".png":
+            assert content.startswith(b"\x89PNG")
+        else:
+            ElementTree.fromstring(content)
+
+
+def test_a_forward_network_is_drawn_as_well(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    simulator = Simulator(small_program(bidirectional=False))
+    simulator.push([random_windows(1, 3)])
+    assert len(draw_accelerator(tmp_path, (simulator.counters(),))) == 7
+
+
+def test_without_matplotlib_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError, match=r"sparsespeech\[report\]"):
+        draw_accelerator(tmp_path, (small_run("paper"),))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mapping", ["paper", "interleaved"])
+def test_tiles_are_the_tasks_of_the_cores(mapping: str) -> None:
+    program = small_run(mapping).program
+    tiles = tiles_of(program)
+    assert set(tiles) == {task.core for task in program.tasks}
+    for core, tile in tiles.items():
+        chains = [program.chains[task.chain] for task in program.tasks if task.core == core]
+        directions = {chain.direction for chain in chains}
+        assert tile.direction == ("both" if len(directions) == 2 else directions.pop())
+        assert {chain.layer for chain in chains} == {tile.layer}
+        assert {task.position for task in program.tasks if task.core == core} == {tile.position}
+    assert ("both" in {tile.direction for tile in tiles.values()}) == (mapping == "interleaved")
+
+
+@pytest.mark.parametrize("config", TARGETS.values(), ids=str)
+def test_formats_fill_words_and_links(config: AcceleratorConfig) -> None:
+    assert sum(bits for _, bits, _ in word_fields(config)) == config.word_bits
+    kinds = {name: fields for name, fields, _ in flits(config)}
+    for name in ("activations", "partial sums", "gate inputs"):
+        assert sum(bits for _, bits, _ in kinds[name]) == config.flit_bits
+    activations = [field for field in kinds["activations"] if field[0] == "activation"]
+    assert len(activations) == config.flit_activations
+
+
+def test_the_parts_of_a_step_add_up() -> None:
+    for direction in ("forward", "backward"):
+        run = small_run("paper")
+        total = sum(part.cycles for part in step_parts(run, direction))
+        assert total == pytest.approx(step_split(run, direction).total)
+
+
+def test_the_sum_of_a_window_fits_its_bits() -> None:
+    for config in TARGETS.values():
+        largest = config.window_columns * 2 ** (config.weight_bits - 1) * 255
+        bits = window_sum_bits(config)
+        assert 2 ** (bits - 2) <= largest < 2 ** (bits - 1)
+
+
+def test_the_fullest_core_has_the_longest_streams() -> None:
+    program = small_run("interleaved").program
+
+    def longest(core: int) -> int:
+        return sum(int(task.word_count.max()) for task in program.tasks if task.core == core)
+
+    assert longest(fullest_core(program)) == max(longest(task.core) for task in program.tasks)
+
+
+def test_small_words_of_the_toolkit() -> None:
+    assert tint("#0072B2", 0.0) == "#ffffff"
+    assert tint("#0072B2", 1.0) == "#0072b2"
+    assert tint("#000000", 0.5) == "#808080"
+    assert [bytes_text(size) for size in (208, 4096, 1.5 * 2**20)] == [
+        "208 bytes",
+        "4 KiB",
+        "1.5 MiB",
+    ]
+
+
+def test_a_program_with_empty_words_is_drawn(tmp_path: Path) -> None:
+    """All pictures come from the program: other numbers of words change the one of memories."""
+    pytest.importorskip("matplotlib")
+    run = small_run("interleaved")
+    draw_accelerator(tmp_path, (run,))
+    before = (tmp_path / "accelerator-memory.png").read_bytes()
+    emptied = _without_words(run.program)
+    draw_accelerator(tmp_path, (replace(run, program=emptied),))
+    assert (tmp_path / "accelerator-memory.png").read_bytes() != before
+
+
+def _without_words(program: Program) -> Program:
+    tasks = tuple(
+        replace(task, word_count=np.zeros_like(task.word_count)) for task in program.tasks
+    )
+    return replace(program, tasks=tasks)
