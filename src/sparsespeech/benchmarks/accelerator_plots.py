@@ -72,7 +72,7 @@ def draw_latency_simulated(result: BenchResult, left: Axes, right: Axes) -> None
     left.invert_yaxis()
     left.set_xlim(0, max(row["ms"] for row in rows) * 1.25)
     left.set_xlabel("ms for 1 s of speech")
-    left.set_title("Table V; blue: paper's mapping, green: interleaved")
+    left.set_title("Table V (green: interleaved)")
     left.grid(visible=False, axis="y")
     left.set_axisbelow(True)
     _draw_steps(result, right)
@@ -90,11 +90,13 @@ def _draw_steps(result: BenchResult, axes: Axes) -> None:
         axes.annotate(f"{row['total']:,.0f}\n(+{row['overhead']:.0f})", (place, bottoms[place]),
                       xytext=(0, 3), textcoords="offset points", ha="center",
                       fontsize=8)  # fmt: skip
-    axes.set_xticks(range(len(rows)), [f"{row['mapping']}\n{row['direction']}" for row in rows])
-    axes.set_ylim(0, max(bottoms) * 1.15)
+    axes.set_xticks(range(len(rows)), [f"{row['mapping']}\n{row['direction']}" for row in rows],
+                    fontsize=8)  # fmt: skip
+    axes.set_xlim(-0.5, 1.9 * len(rows))  # room for the legend
+    axes.set_ylim(0, max([*bottoms, 1.0]) * 1.15)
     axes.set_ylabel("cycles from step to step")
-    axes.set_title("One step of the LSTM (+ beyond a row group a cycle)")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
+    axes.set_title("A step of the LSTM, (+ overhead)")
+    axes.legend(fontsize=8, loc="upper right", reverse=True)
     _quiet(axes)
 
 
@@ -114,12 +116,12 @@ def draw_throughput_simulated(result: BenchResult, left: Axes, right: Axes) -> N
     _bars(left, bars, "effective TOPS")
     left.set_title(f"{result.config['utterances_in_flight']} utterances in flight, or one")
     rows = result.table("energy (modelled)")
-    powers = [(f"{row['mapping']}: {row['work']}", row["gops_per_watt"],
+    powers = [(f"{row['mapping']}: {row['work'].removesuffix(', simulated')}", row["gops_per_watt"],
                MAPPING_COLOURS[row["mapping"]]) for row in rows]  # fmt: skip
     powers += [(row["source"], row["gops_per_watt"], GREY) for row in published[:1]]
     if powers:
-        _bars(right, powers, "effective GOPS a watt, by the energy model")
-    right.set_title("Modelled, not measured: anchored to the paper's 34.9 W")
+        _bars(right, powers, "effective GOPS a watt")
+    right.set_title("Modelled power, not measured")
 
 
 def _stream_label(row: Row) -> str:
@@ -176,7 +178,7 @@ def draw_density_simulated(result: BenchResult, left: Axes, right: Axes) -> None
     left.set_title("One core, 4096×1024")
     right.set_ylabel("ms for 1 s of speech")
     right.set_ylim(bottom=0)
-    right.set_title(f"Network of {result.config['weights']}")
+    right.set_title(f"Network as large as {result.config['weights']}")
 
 
 def _by_density(rows: list[Row], name: str) -> tuple[list[float], list[float]]:

@@ -61,6 +61,9 @@ Simulate = Annotated[
     bool,
     typer.Option("--simulate", help="Count cycles by the simulator: exact, seconds a design."),
 ]
+All = Annotated[
+    bool, typer.Option("--all", help="List every design, not only those that no other one beats.")
+]
 PlotOption = Annotated[
     Path | None, typer.Option(metavar="X.png", help="Draw latency against multipliers and memory.")
 ]
@@ -76,14 +79,15 @@ def run(
     frequency: Frequency = None,
     mapping: MappingsOption = "both",
     simulate: Simulate = False,
+    every: All = False,
     plot: PlotOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Sweep accelerators for a model: latency of 1 s of speech against multipliers and memory.
 
     What the options do not name is the target's. Latency is that of a closed form, or with
-    --simulate of the simulator. A star marks the designs that no other one beats in latency,
-    multipliers and memory together.
+    --simulate of the simulator. The table lists the designs that no other one beats in latency,
+    multipliers and memory together; --all lists every one and marks these by a star.
     """
     if mapping not in _MAPPINGS:
         raise typer.BadParameter(
@@ -112,7 +116,7 @@ def run(
     if as_json:
         typer.echo(json.dumps(_figures(model, base, points, front, simulate=simulate)))
     else:
-        _print(points, front, simulate=simulate)
+        _print(points, front, simulate=simulate, every=every)
 
 
 def _explore(
@@ -182,34 +186,49 @@ def _figures(
 
 
 def _print(
-    points: tuple[DesignPoint, ...], front: tuple[DesignPoint, ...], *, simulate: bool
+    points: tuple[DesignPoint, ...],
+    front: tuple[DesignPoint, ...],
+    *,
+    simulate: bool,
+    every: bool,
 ) -> None:
     console = table_console()
     table = figures_table(
         "mapping", "row lanes", "multipliers/window", "cores", "MHz", "multipliers",
-        "memory (Mbit)", "cycles", "ms", "Pareto",
+        "memory (Mbit)", "cycles", "ms", *(["Pareto"] if every else []),
     )  # fmt: skip
     fitting = [point for point in points if point.cycles is not None]
-    for point in sorted(fitting, key=latency_of):
-        config = point.config
-        table.add_row(
-            point.mapping,
-            str(config.row_lanes),
-            str(config.multipliers_per_window),
-            str(config.cores),
-            f"{config.frequency_mhz:g}",
-            f"{point.multipliers:,}",
-            f"{point.memory_bits / 1e6:,.1f}",
-            f"{point.cycles:,}",
-            f"{latency_of(point):.4f}",
-            "*" if point in front else "",
-        )
+    for point in sorted(fitting, key=latency_of) if every else front:
+        star = ["*" if point in front else ""] if every else []
+        table.add_row(*_cells(point), *star)
     if fitting:
         console.print(table)
-    source = "counted by the simulator" if simulate else "by the closed form, see `compile --help`"
-    print_line(console, f"latency of {FRAMES_OF_A_SECOND} frames, {source}")
+    source = "counted by the simulator" if simulate else "by the closed form"
+    print_line(
+        console,
+        f"latency of {FRAMES_OF_A_SECOND} frames, {source}; "
+        f"{len(front)} of {len(points)} designs are on the Pareto front",
+    )
     missing = [point for point in points if point.cycles is None]
     if missing:
-        print_line(console, f"{len(missing)} of {len(points)} designs do not run the model:")
-        for why in dict.fromkeys(point.why for point in missing[:1]):
-            print_line(console, f"  {missing[0].config.cores} cores: {why}")
+        config = missing[0].config
+        print_line(
+            console,
+            f"{len(missing)} do not run the model; the first, {config.row_lanes} row lanes and "
+            f"{config.cores} cores: {missing[0].why}",
+        )
+
+
+def _cells(point: DesignPoint) -> tuple[str, ...]:
+    config = point.config
+    return (
+        point.mapping,
+        str(config.row_lanes),
+        str(config.multipliers_per_window),
+        str(config.cores),
+        f"{config.frequency_mhz:g}",
+        f"{point.multipliers:,}",
+        f"{point.memory_bits / 1e6:,.1f}",
+        f"{point.cycles:,}",
+        f"{latency_of(point):.4f}",
+    )

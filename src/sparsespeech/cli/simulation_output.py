@@ -10,9 +10,9 @@ from rich.table import Table
 
 from sparsespeech.cli.tables import figures_table, print_line
 from sparsespeech.report.simulation import Simulation
-from sparsespeech.simulator.run_figures import CAUSES, RunFigures
+from sparsespeech.simulator.run_figures import CAUSES, WIRES, LinkFigures, RunFigures
 
-_LINKS_SHOWN = 5
+_LINKS_SHOWN = 3  # of each kind of wires
 
 
 def print_simulation(console: Console, simulation: Simulation) -> None:
@@ -38,13 +38,10 @@ def print_simulation(console: Console, simulation: Simulation) -> None:
         console,
         f"the cores of the grid multiply in {figures.utilisation:.1%} of {figures.cycles:,} cycles",
     )
-    for link in figures.links[:_LINKS_SHOWN]:
-        stop = "the host" if link.start == link.stop else str(link.stop)
-        print_line(
-            console,
-            f"link {link.start} to {stop}: {link.flits:,} flits, {link.utilisation:.1%} of the "
-            "cycles",
-        )
+    for wires, carried in WIRES.items():
+        busiest = figures.busiest_links(wires, _LINKS_SHOWN)
+        if busiest:
+            print_line(console, f"{wires} ({carried}): {'; '.join(map(_link, busiest))}")
     if simulation.verified_logits is not None:
         print_line(
             console,
@@ -55,6 +52,11 @@ def print_simulation(console: Console, simulation: Simulation) -> None:
         console,
         f"simulated {simulation.audio_s:.1f} s of speech in {simulation.wall_s:.1f} s",
     )
+
+
+def _link(link: LinkFigures) -> str:
+    stop = "the host" if link.start == link.stop else str(link.stop)
+    return f"link {link.start} to {stop} {link.utilisation:.1%} of the cycles"
 
 
 def _utterance_table(simulation: Simulation) -> Table:

@@ -25,10 +25,10 @@ from sparsespeech.report.picture import Figure, draw_picture
 from sparsespeech.report.simulation import Simulation
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
 from sparsespeech.simulator.counters import StepSplit
-from sparsespeech.simulator.run_figures import CAUSES
+from sparsespeech.simulator.run_figures import CAUSES, WIRES
 
 _CAUSE_COLOURS = dict(zip(CAUSES, (BLUE, ORANGE, RED, GREEN, GREY), strict=True))
-_LINKS_SHOWN = 20
+_LINKS_SHOWN = 10  # of each kind of wires
 
 
 def simulation_page(simulation: Simulation) -> str:
@@ -214,20 +214,23 @@ def _grid_picture(simulation: Simulation) -> Markup:
 
 
 def _links(simulation: Simulation) -> Markup:
-    links = simulation.figures.links
     rows = [
         (
+            wires,
             "{}, {}".format(*link.start),
             "host port" if link.start == link.stop else "{}, {}".format(*link.stop),
             f"{link.flits:,}",
             ShareCell(link.utilisation, digits=1),
         )
-        for link in links[:_LINKS_SHOWN]
+        for wires in WIRES
+        for link in simulation.figures.busiest_links(wires, _LINKS_SHOWN)
     ]
+    kinds = "; ".join(f"{wires}: {carried}" for wires, carried in WIRES.items())
     return joined(
         paragraph(
-            f"The busiest {len(rows)} of {len(links)} links; a link takes a flit a cycle. Of the "
-            "host's port the busier way counts."
+            f"Each link has wires of three kinds, and each kind takes a flit (or a sum) a cycle. "
+            f"{kinds}. The {_LINKS_SHOWN} busiest links of each kind; of the host's port the "
+            "busier way counts."
         ),
-        table(("from site", "to site", "flits", "of the cycles"), rows, text_columns=2),
+        table(("wires", "from site", "to site", "flits", "of the cycles"), rows, text_columns=3),
     )

@@ -1,4 +1,4 @@
-"""Where the cycles of a run went: of each core, of one recurrent step, and of each link.
+"""Where the cycles of a run went: of each core, of one recurrent step, and of the wires of links.
 
 C cores of a block. All figures are cycles or shares of cycles.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import astuple, dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from sparsespeech.compiler.program import HOST, Place
+from sparsespeech.compiler.slot_wheel import wires_of
 from sparsespeech.errors import SimulationError
 from sparsespeech.simulator.machine import FramePass, Run
 from sparsespeech.simulator.wiring import BlockWiring
@@ -179,10 +181,18 @@ def _feedback_hops(run: Run, wiring: BlockWiring) -> int:
     return next((sink.hops for sink in sinks if sink.core == wiring.cores[-1]), 0)
 
 
-def link_flits(run: Run) -> dict[tuple[Place, Place], int]:
-    """Flits, partial sums and gate inputs that each directed link carried.
+class Wires(NamedTuple):
+    """Wires of one kind of one directed link: each kind takes a flit a cycle of its own (T8)."""
 
-    The host's port, with equal ends, has two ways: the busier one counts.
+    kind: str  # "frames", "control" (credits, order) or "sums" (partial sums, gate inputs)
+    start: Place
+    stop: Place  # equal to ``start`` for the host's port
+
+
+def link_flits(run: Run) -> dict[Wires, int]:
+    """Flits, or sums, that each kind of wires of each directed link carried.
+
+    The host's port has two ways: the busier one counts.
     """
     pops: dict[tuple[str, int], int] = defaultdict(int)
     for wiring, passes in zip(run.blocks, run.passes, strict=True):
@@ -190,19 +200,19 @@ def link_flits(run: Run) -> dict[tuple[Place, Place], int]:
             kind = "gate_inputs" if link.source == wiring.credit_core else "partial_sums"
             beats = sum(entry.times.relative_pops.shape[1] for entry in passes)
             pops[kind, wiring.cores[link.source]] += beats
-    carried: dict[tuple[Place, Place, bool], int] = defaultdict(int)
+    carried: dict[tuple[Wires, bool], int] = defaultdict(int)
     for stream, flits in zip(run.program.streams, run.flits, strict=True):
         beats = sum(put_on.size for put_on in flits)
         beats += pops.pop((stream.kind, stream.source), 0)  # the first of two for both directions
         for step in stream.links:
             into_grid = step.start == step.stop and stream.source == HOST
-            carried[step.start, step.stop, into_grid] += beats
-    busiest: dict[tuple[Place, Place], int] = defaultdict(int)
-    for (start, stop, _), beats in carried.items():
-        busiest[start, stop] = max(busiest[start, stop], beats)
+            carried[Wires(wires_of(stream.kind), step.start, step.stop), into_grid] += beats
+    busiest: dict[Wires, int] = defaultdict(int)
+    for (wires, _), beats in carried.items():
+        busiest[wires] = max(busiest[wires], beats)
     return dict(busiest)
 
 
-def link_utilisation(run: Run) -> dict[tuple[Place, Place], float]:
+def link_utilisation(run: Run) -> dict[Wires, float]:
     """The same as a share of the cycles of the run."""
-    return {link: flits / run.cycles for link, flits in link_flits(run).items()}
+    return {wires: flits / run.cycles for wires, flits in link_flits(run).items()}

@@ -20,6 +20,11 @@ from sparsespeech.simulator.counters import (
 )
 from sparsespeech.simulator.machine import Run
 
+WIRES = {  # kinds of wires of a link, with what they carry
+    "frames": "activations",
+    "sums": "partial sums and gate inputs, between neighbours",
+    "control": "credits and the order of directions",
+}
 CAUSES = ("multiply", "load", "stall", "drain", "recurrence")
 
 
@@ -44,8 +49,9 @@ class PassFigures:
 
 @dataclass(frozen=True)
 class LinkFigures:
-    """One directed link; ``stop`` equal to ``start`` for the host's port."""
+    """Wires of one kind of one directed link; ``stop`` equal to ``start`` for the host's port."""
 
+    wires: str  # "frames", "control" or "sums"
     start: Place
     stop: Place
     flits: int
@@ -72,8 +78,12 @@ class RunFigures:
     passes: tuple[PassFigures, ...]
     steps: dict[str, StepSplit]  # by direction; empty with several utterances in flight
     cores: tuple[CoreCounters, ...]
-    links: tuple[LinkFigures, ...]  # the busiest first
+    links: tuple[LinkFigures, ...]  # of all kinds of wires, the busiest first
     utilisation: float  # mean share of the cycles in which the cores of the grid multiply
+
+    def busiest_links(self, wires: str, count: int) -> tuple[LinkFigures, ...]:
+        """The ``count`` busiest links with wires of a kind."""
+        return tuple(link for link in self.links if link.wires == wires)[:count]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the derived ones too."""
@@ -96,10 +106,10 @@ def run_figures(run: Run) -> RunFigures:
     cores = core_counters(run)
     links = sorted(
         (
-            LinkFigures(start, stop, flits, flits / run.cycles)
-            for (start, stop), flits in link_flits(run).items()
+            LinkFigures(*wires, flits, flits / run.cycles)
+            for wires, flits in link_flits(run).items()
         ),
-        key=lambda link: (-link.flits, link.start, link.stop),
+        key=lambda link: (-link.flits, link.wires, link.start, link.stop),
     )
     return RunFigures(
         cycles=run.cycles,

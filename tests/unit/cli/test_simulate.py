@@ -46,6 +46,8 @@ def test_tables(run: Run, program: Path, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     for text in ("x.wav", "recurrence", "a forward step", "a backward step", "link (0, 0)"):
         assert text in out
+    for wires in ("frames (activations): link ", "sums (partial sums", "control (credits"):
+        assert f"\n{wires}" in out
     assert "verified: 580 logits of 1 recordings" in out  # 20 frames of 29 labels
 
 
@@ -67,7 +69,9 @@ def test_json(run: Run, program: Path, tmp_path: Path) -> None:
     for core in figures["cores"]:
         causes = ("multiply", "stall", "load", "drain", "recurrence", "idle")
         assert sum(core[cause] for cause in causes) == figures["cycles"]
-    assert all(0 < link["utilisation"] <= 1 for link in figures["links"] if link["flits"])
+    assert {link["wires"] for link in figures["links"]} == {"frames", "sums", "control"}
+    for link in figures["links"]:
+        assert link["utilisation"] == link["flits"] / figures["cycles"] <= 1
 
 
 def test_manifest_and_limit(run: Run, program: Path, tmp_path: Path) -> None:

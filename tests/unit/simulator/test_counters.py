@@ -12,6 +12,7 @@ from sparsespeech.accelerator_config import TARGETS
 from sparsespeech.compiler.program import HOST, Link, Mapping, Program
 from sparsespeech.errors import SimulationError
 from sparsespeech.simulator.counters import (
+    Wires,
     core_counters,
     link_flits,
     link_utilisation,
@@ -121,17 +122,20 @@ def test_steps_are_split_for_one_utterance_at_a_time() -> None:
 
 @pytest.mark.parametrize("mapping", ["paper", "interleaved"])
 def test_links_carry_flits_and_sums(mapping: Mapping) -> None:
-    program = some_program(mapping)
-    streams = tuple(
-        replace(stream, links=(Link((0, number), (1, number), stream.slots),))
-        for number, stream in enumerate(program.streams)
-    )
-    program = replace(program, streams=streams)
+    program = program_with_one_link_each(some_program(mapping))
     frames = 3
     run = some_run(program, [[frames]])
+    wires = {
+        "activations": "frames",
+        "credits": "control",
+        "order": "control",
+        "partial_sums": "sums",
+        "gate_inputs": "sums",
+    }
     carried = link_flits(run)
+    assert len(carried) == len(program.streams)
     for number, stream in enumerate(program.streams):
-        flits = carried[(0, number), (1, number)]
+        flits = carried[Wires(wires[stream.kind], (0, number), (1, number))]
         if stream.kind == "credits":
             assert flits == frames * (
                 1 if mapping == "paper" or first_layer(run, stream.source) else 2
@@ -140,7 +144,7 @@ def test_links_carry_flits_and_sums(mapping: Mapping) -> None:
             assert flits == frames * -(-stream.frame // 8)
     chains = program.chains
     sums = sum(
-        carried[(0, number), (1, number)]
+        carried[Wires("sums", (0, number), (1, number))]
         for number, stream in enumerate(program.streams)
         if stream.kind in ("partial_sums", "gate_inputs")
     )
@@ -152,6 +156,29 @@ def test_links_carry_flits_and_sums(mapping: Mapping) -> None:
     assert sums == expected
     shares = link_utilisation(run)
     assert shares == {link: flits / run.cycles for link, flits in carried.items()}
+
+
+def test_kinds_of_wires_of_one_link_are_counted_apart() -> None:
+    program = some_program("interleaved")
+    apart = some_run(program_with_one_link_each(program), [[3]])
+    common = tuple(
+        replace(stream, links=(Link((1, 1), (1, 2), stream.slots),)) for stream in program.streams
+    )
+    together = link_flits(some_run(replace(program, streams=common), [[3]]))
+    assert set(together) == {
+        Wires(kind, (1, 1), (1, 2)) for kind in ("frames", "control", "sums")
+    }
+    for wires, flits in together.items():
+        assert flits == sum(f for other, f in link_flits(apart).items() if other.kind == wires.kind)
+
+
+def program_with_one_link_each(program: Program) -> Program:
+    """Every stream on a link that no other one uses."""
+    streams = tuple(
+        replace(stream, links=(Link((0, number), (1, number), stream.slots),))
+        for number, stream in enumerate(program.streams)
+    )
+    return replace(program, streams=streams)
 
 
 def first_layer(run: Run, core: int) -> bool:
@@ -172,4 +199,4 @@ def test_the_busier_way_of_the_hosts_port_counts() -> None:
     run = some_run(replace(program, streams=streams), [[3]])
     inwards = 3 * -(-70 // 8)
     outwards = 3 * 2 * 2 * -(-35 // 8)  # frames, directions, row groups
-    assert link_flits(run) == {((0, 0), (0, 0)): max(inwards, outwards)}
+    assert link_flits(run) == {Wires("frames", (0, 0), (0, 0)): max(inwards, outwards)}
