@@ -23,6 +23,7 @@
     │   └── InstructionSetError     an instruction set that the processor or the engine lacks
     ├── AcceleratorConfigError      parameters of an accelerator that cannot be
     ├── CompileError                a model that does not fit an accelerator
+    │   └── NoProgramError          a model that can be mapped, but not run by a program yet
     ├── ProgramFileError            an accelerator program that is damaged or of another kind
     ├── SimulationError             an accelerator run that cannot be simulated
     ├── EngineMemoryError           an executor found no memory for a model or an utterance
@@ -120,6 +121,10 @@ class AcceleratorConfigError(SparseSpeechError):
 
 class CompileError(SparseSpeechError):
     """A model does not fit an accelerator: memory, an accumulator, or a link is too small."""
+
+
+class NoProgramError(CompileError):
+    """A model can be laid over an accelerator, but no accelerator program runs it yet."""
 
 
 class ProgramFileError(SparseSpeechError):

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
-from sparsespeech.benchmarks.accelerator_models import MAPPINGS, AcceleratorOptions, TimedProgram
+from sparsespeech.benchmarks.accelerator_models import AcceleratorOptions, TimedProgram
 from sparsespeech.benchmarks.pruned_patterns import PATTERNS, smallest_density, with_pattern
 from sparsespeech.benchmarks.random_matrices import Pattern, random_matrix
 from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.compiler.compilation import DEFAULT_TARGET
+from sparsespeech.compiler.mapping_choice import MAPPINGS
 from sparsespeech.compiler.packing import row_layout
 from sparsespeech.compiler.word_counts import entries_of_windows
 from sparsespeech.errors import CompileError

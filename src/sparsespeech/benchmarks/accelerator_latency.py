@@ -21,7 +21,6 @@ import numpy as np
 from sparsespeech.accelerator import Accelerator
 from sparsespeech.backend import load_backend
 from sparsespeech.benchmarks.accelerator_models import (
-    MAPPINGS,
     AcceleratorOptions,
     TimedProgram,
 )
@@ -34,6 +33,7 @@ from sparsespeech.compiler.latency_model import (
     estimate_program_latency,
     mau_paper_estimate,
 )
+from sparsespeech.compiler.mapping_choice import MAPPINGS
 from sparsespeech.compiler.program import Mapping, Program
 from sparsespeech.errors import BenchmarkError
 from sparsespeech.simulator.counters import step_split
@@ -44,7 +44,11 @@ FITTED = f"closed form, {PAPER_BUBBLE_CYCLES} cycles a step fitted to the paper"
 
 
 def run_latency_simulated(options: AcceleratorOptions) -> BenchResult:
-    """Run both mappings; raises BenchmarkError for a logit that differs from the reference."""
+    """Run both mappings.
+
+    Raises BenchmarkError for a logit that differs from the reference, CompileError for a model that
+    fits in neither mapping.
+    """
     result = BenchResult("latency-simulator", options.facts())
     result.config["fitted_bubble_cycles"] = PAPER_BUBBLE_CYCLES
     if is_paper_network(options):
@@ -56,10 +60,10 @@ def run_latency_simulated(options: AcceleratorOptions) -> BenchResult:
             result.add_rows("latency", _estimate_row(mapping, FITTED, estimate))
             result.figures[f"closed_form_ms_{mapping}"] = 1e3 * estimate.seconds
             result.figures[f"closed_form_cycles_{mapping}"] = estimate.cycles
-    for mapping in MAPPINGS:
-        program = options.compile(mapping)
+    for program in options.programs(result):
         estimate = estimate_program_latency(program, options.frames)
-        result.add_rows("latency", _estimate_row(mapping, "closed form of the program", estimate))
+        row = _estimate_row(program.mapping, "closed form of the program", estimate)
+        result.add_rows("latency", row)
         _simulate(result, options, program)
     return result
 

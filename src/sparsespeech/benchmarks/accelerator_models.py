@@ -8,20 +8,22 @@ lengths, have the cycles of any speech.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.benchmarks.result import BenchResult
 from sparsespeech.compiler.compilation import DEFAULT_TARGET, compile_model
 from sparsespeech.compiler.latency_model import FRAMES_OF_A_SECOND
+from sparsespeech.compiler.mapping_choice import MAPPINGS
 from sparsespeech.compiler.metrics import ProgramMetrics, throughput_tops
 from sparsespeech.compiler.program import Mapping, Program
+from sparsespeech.errors import CompileError
 from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.simulator.fabric import RowEnds
 from sparsespeech.simulator.machine import Run, simulate
 from sparsespeech.simulator.weights import task_weights
 
-MAPPINGS: tuple[Mapping, ...] = ("paper", "interleaved")
 # With FIFOs of 16 row groups no part of a load hides behind the multiplying, as in S2's 67.5 TOPS.
 PAPER_WINDOW_FIFO = 16
 Progress = Callable[[str], None]
@@ -44,6 +46,24 @@ class AcceleratorOptions:
         """The program; raises CompileError for a model that does not fit."""
         self.on_progress(f"compiling, {mapping} mapping")
         return compile_model(self.model, self.target, mapping=mapping)
+
+    def programs(self, result: BenchResult) -> Iterator[Program]:
+        """The program of each mapping; one that does not compile is noted in ``result``.
+
+        Raises CompileError if none does.
+        """
+        failures: list[CompileError] = []
+        for mapping in MAPPINGS:
+            try:
+                program = self.compile(mapping)
+            except CompileError as error:
+                failures.append(error)
+                note = f"{mapping} mapping: {error}"
+                result.config.setdefault("left_out", []).append(note)
+                continue
+            yield program
+        if len(failures) == len(MAPPINGS):
+            raise failures[0]
 
     def facts(self) -> dict[str, object]:
         """For the ``config`` of a result: machine, target, network."""

@@ -90,9 +90,10 @@ def _draw_steps(result: BenchResult, axes: Axes) -> None:
         axes.annotate(f"{row['total']:,.0f}\n(+{row['overhead']:.0f})", (place, bottoms[place]),
                       xytext=(0, 3), textcoords="offset points", ha="center",
                       fontsize=8)  # fmt: skip
-    axes.set_xticks(range(len(rows)), [f"{row['mapping']}\n{row['direction']}" for row in rows],
-                    fontsize=8)  # fmt: skip
-    axes.set_xlim(-0.5, 1.9 * len(rows))  # room for the legend
+    short = {"paper": "paper", "interleaved": "inter-\nleaved"}
+    names = [f"{short[row['mapping']]}\n{row['direction']}" for row in rows]
+    axes.set_xticks(range(len(rows)), names, fontsize=8)
+    axes.set_xlim(-0.5, 1.7 * len(rows))  # room for the legend
     axes.set_ylim(0, max([*bottoms, 1.0]) * 1.15)
     axes.set_ylabel("cycles from step to step")
     axes.set_title("A step of the LSTM, (+ overhead)")

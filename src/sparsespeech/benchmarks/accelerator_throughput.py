@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from sparsespeech.benchmarks.accelerator_models import (
-    MAPPINGS,
     PAPER_WINDOW_FIFO,
     AcceleratorOptions,
     TimedProgram,
@@ -37,12 +36,12 @@ PAPER_ROWS = (  # S2 Tables IV and V; watts at 54.0 TOPS
 
 
 def run_throughput_simulated(options: AcceleratorOptions) -> BenchResult:
-    """Stream utterances in both mappings; raises CompileError for a model that does not fit."""
+    """Stream utterances in both mappings; raises CompileError for a model that fits in neither."""
     result = BenchResult("throughput-simulator", options.facts())
     result.config["utterances_in_flight"] = options.utterances
     result.config["power"] = SOURCE
-    for mapping in MAPPINGS:
-        timed = TimedProgram.of(options.compile(mapping))
+    for program in options.programs(result):
+        timed, mapping = TimedProgram.of(program), program.mapping
         options.on_progress(f"simulating, {mapping} mapping")
         _capacity(result, timed)
         tops = _stream(result, options, timed)

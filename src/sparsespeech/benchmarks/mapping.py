@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from sparsespeech.accelerator_config import TARGETS
-from sparsespeech.benchmarks.accelerator_models import MAPPINGS, AcceleratorOptions
+from sparsespeech.benchmarks.accelerator_models import AcceleratorOptions
 from sparsespeech.benchmarks.result import BenchResult, Row
+from sparsespeech.compiler.mapping_choice import MAPPINGS
 from sparsespeech.compiler.mapping_report import map_graph
 from sparsespeech.compiler.metrics import ProgramMetrics
 from sparsespeech.compiler.program import Program
@@ -34,18 +35,17 @@ PAPER_HIDDEN = 2048
 
 
 def run_mapping(options: AcceleratorOptions) -> BenchResult:
-    """Compile in both mappings; raises CompileError for a model that does not fit."""
+    """Compile in both mappings; raises CompileError for a model that fits in neither."""
     result = BenchResult("mapping", options.facts())
     result.config["mappings"] = list(MAPPINGS)
     paper = is_paper_network(options)
-    for mapping in MAPPINGS:
-        program = options.compile(mapping)
+    for program in options.programs(result):
         metrics = program.metrics()
         result.add_rows("layers", *_layer_rows(metrics, paper=paper))
         result.add_rows("totals", *_total_rows(metrics, paper=paper))
         result.add_rows("weight memory", _memory_row(program, metrics))
         result.add_rows("busiest links", *_link_rows(program, metrics))
-        if mapping == "paper":
+        if program.mapping == "paper":
             _figures(result, metrics)
     options.on_progress("networks of S4")
     result.add_rows("networks from their shapes", *_shape_rows())

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from sparsespeech.accelerator_config import TARGETS
-from sparsespeech.compiler.compilation import DEFAULT_TARGET, MappingChoice
+from sparsespeech.compiler.compilation import DEFAULT_TARGET, MappingName
+from sparsespeech.compiler.mapping_choice import Objective
 
-_MAPPINGS: dict[str, MappingChoice] = {
+_MAPPINGS: dict[str, MappingName] = {
     "paper": "paper",
     "interleaved": "interleaved",
     "auto": "auto",
 }
+_OBJECTIVES: dict[str, Objective] = {"latency": "latency", "throughput": "throughput"}
 
 TargetOption = Annotated[
     str, typer.Option(metavar="|".join(TARGETS), help=f"Accelerator; default {DEFAULT_TARGET}.")
@@ -24,7 +26,14 @@ MappingOption = Annotated[
     typer.Option(
         metavar="|".join(_MAPPINGS),
         help="paper: each direction of an LSTM has its own cores. interleaved: each core works for "
-        "both, and one fills the pauses of the other. auto: the faster by the latency model.",
+        "both, and one fills the pauses of the other. auto: the better by a model.",
+    ),
+]
+ObjectiveOption = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(_OBJECTIVES),
+        help="What --mapping auto compares: one utterance alone, or many in flight.",
     ),
 ]
 ConfigOption = Annotated[
@@ -40,13 +49,22 @@ HostLayersOption = Annotated[
 ]
 
 
-def mapping_choice(name: str) -> MappingChoice:
+def mapping_name(name: str) -> MappingName:
     """The mapping called ``name``; raises BadParameter."""
     if name not in _MAPPINGS:
         raise typer.BadParameter(
             f"{name!r} is not one of {', '.join(_MAPPINGS)}", param_hint="--mapping"
         )
     return _MAPPINGS[name]
+
+
+def objective_name(name: str) -> Objective:
+    """The objective called ``name``; raises BadParameter."""
+    if name not in _OBJECTIVES:
+        raise typer.BadParameter(
+            f"{name!r} is not one of {', '.join(_OBJECTIVES)}", param_hint="--objective"
+        )
+    return _OBJECTIVES[name]
 
 
 def layer_names(names: str | None) -> tuple[str, ...] | None:

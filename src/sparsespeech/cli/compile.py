@@ -11,18 +11,22 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsespeech import atomic_file
+from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.accelerator_config import target as named_target
 from sparsespeech.cli.accelerator_options import (
     ConfigOption,
     HostLayersOption,
     MappingOption,
+    ObjectiveOption,
     TargetOption,
     layer_names,
-    mapping_choice,
+    mapping_name,
+    objective_name,
 )
+from sparsespeech.cli.mapping_output import mapped_without_program, mapping_json, print_mapping
 from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cli.tables import figures_table, print_line, table_console
-from sparsespeech.compiler.compilation import DEFAULT_TARGET, compile_model
+from sparsespeech.compiler.compilation import DEFAULT_TARGET, MappingName, compile_model
 from sparsespeech.compiler.ir import Plan
 from sparsespeech.compiler.latency_model import (
     FRAMES_OF_A_SECOND,
@@ -30,8 +34,14 @@ from sparsespeech.compiler.latency_model import (
     estimate_program_latency,
 )
 from sparsespeech.compiler.lower import PASSES
+from sparsespeech.compiler.mapping_choice import MappingChoice, choose_mapping
 from sparsespeech.compiler.metrics import LayerMetrics, ProgramMetrics
 from sparsespeech.compiler.program import Program
+from sparsespeech.compiler.program_file import SUFFIX
+from sparsespeech.errors import NoProgramError
+from sparsespeech.model_file.lookup import resolve_model
+from sparsespeech.model_file.model import IntegerModel
+from sparsespeech.model_file.reader import read_model
 
 DumpOption = Annotated[
     Path | None,
@@ -46,6 +56,7 @@ def run(
     model: Annotated[str, typer.Argument(help="Model file, model folder or bundled model name.")],
     target: TargetOption = DEFAULT_TARGET,
     mapping: MappingOption = "paper",
+    objective: ObjectiveOption = "latency",
     config: ConfigOption = None,
     host_layers: HostLayersOption = None,
     dump: DumpOption = None,
@@ -57,8 +68,42 @@ def run(
     The table is Table II of the MAU paper: cores of each layer and the share of their capacity
     that it uses. Latency is that of a closed form for 1 s of audio; `simulate` counts cycles.
     """
-    choice = mapping_choice(mapping)
+    wish, goal = mapping_name(mapping), objective_name(objective)
     _check_paths(dump, output)
+    contents, grid = read_model(resolve_model(model)), named_target(target, config)
+    hosted = layer_names(host_layers)
+    choice: MappingChoice | None = None
+    try:
+        if wish == "auto":
+            choice = choose_mapping(contents, grid, hosted, goal)
+        chosen = wish if choice is None else choice.mapping
+        program = _compile(contents, grid, chosen, hosted, dump)
+    except NoProgramError as error:
+        report = mapped_without_program(contents.graph, grid, mapping, hosted)
+        if as_json:
+            typer.echo(json.dumps(mapping_json(report, error)))
+        else:
+            print_mapping(table_console(), report, grid)
+        raise NoProgramError(f"no program can be written yet: {error}") from None
+    if output is not None:
+        program.save(output)
+    metrics, latency = program.metrics(), estimate_program_latency(program, FRAMES_OF_A_SECOND)
+    if as_json:
+        typer.echo(json.dumps(_figures(program, metrics, latency, choice)))
+        return
+    _print(program, metrics, latency, choice)
+    if output is not None:
+        typer.echo(f"program: {output}")
+
+
+def _compile(
+    model: IntegerModel,
+    config: AcceleratorConfig,
+    mapping: MappingName,
+    host_layers: tuple[str, ...] | None,
+    dump: Path | None,
+) -> Program:
+    """The program, with a line on stderr that tells how far it is."""
     plans: dict[str, Any] = {}
     with Console(stderr=True).status("compiling") as status:
 
@@ -68,33 +113,26 @@ def run(
                 plans[f"{len(plans) + 1}-{name}.json"] = plan.to_json()
 
         try:
-            program = compile_model(
-                model,
-                named_target(target, config),
-                mapping=choice,
-                host_layers=layer_names(host_layers),
-                after=after,
+            return compile_model(
+                model, config, mapping=mapping, host_layers=host_layers, after=after
             )
         finally:  # the plans before a failure are what explains it
             if dump is not None and plans:
                 _write_plans(dump, plans)
-    if output is not None:
-        program.save(output)
-    metrics, latency = program.metrics(), estimate_program_latency(program, FRAMES_OF_A_SECOND)
-    if as_json:
-        typer.echo(json.dumps(_figures(program, metrics, latency)))
-        return
-    _print(program, metrics, latency)
-    if output is not None:
-        typer.echo(f"program: {output}")
 
 
 def _check_paths(dump: Path | None, output: Path | None) -> None:
     if dump is not None and dump.exists():
         raise typer.BadParameter(f"{dump} exists already; name a new folder", param_hint="--dump")
-    if output is not None and (output.is_dir() or not output.parent.is_dir()):
+    if output is None:
+        return
+    if output.is_dir() or not output.parent.is_dir():
         raise typer.BadParameter(
             f"{output}: give the path of a file in an existing folder", param_hint="--output"
+        )
+    if output.suffix != SUFFIX:
+        raise typer.BadParameter(
+            f"{output}: the name of a program file must end in {SUFFIX}", param_hint="--output"
         )
 
 
@@ -104,7 +142,12 @@ def _write_plans(folder: Path, plans: dict[str, Any]) -> None:
             (partial / name).write_text(json.dumps(plan, indent=1), encoding="utf-8")
 
 
-def _figures(program: Program, metrics: ProgramMetrics, latency: LatencyEstimate) -> dict[str, Any]:
+def _figures(
+    program: Program,
+    metrics: ProgramMetrics,
+    latency: LatencyEstimate,
+    choice: MappingChoice | None,
+) -> dict[str, Any]:
     """The JSON object; the names of ``bench mapping`` where it measures the same."""
     return {
         **metrics.to_json(),
@@ -113,6 +156,7 @@ def _figures(program: Program, metrics: ProgramMetrics, latency: LatencyEstimate
         "host_layers": _host_layers(program),
         "modelled_latency_cycles": latency.cycles,
         "modelled_latency_ms": 1e3 * latency.seconds,
+        "mapping_choice": None if choice is None else choice.to_json(),
         "facts": program.facts,
     }
 
@@ -122,7 +166,12 @@ def _host_layers(program: Program) -> list[str]:
     return [name for name in names if name not in program.accelerated]
 
 
-def _print(program: Program, metrics: ProgramMetrics, latency: LatencyEstimate) -> None:
+def _print(
+    program: Program,
+    metrics: ProgramMetrics,
+    latency: LatencyEstimate,
+    choice: MappingChoice | None,
+) -> None:
     console = table_console()
     config = program.config
     print_line(
@@ -130,6 +179,8 @@ def _print(program: Program, metrics: ProgramMetrics, latency: LatencyEstimate) 
         f"{config.name} ({config.device}): {config.cores} cores at {config.frequency_mhz:g} MHz, "
         f"{program.mapping} mapping",
     )
+    if choice is not None:
+        print_line(console, choice.reason)
     console.print(_table(metrics))
     lines = [
         f"on the host: {', '.join(_host_layers(program))}",

@@ -14,13 +14,14 @@ The negotiation of ways is that of PathFinder (McMurchie and Ebeling, 1995), wit
 
 from __future__ import annotations
 
+import math
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.bus import Bus, hubs
+from sparsespeech.compiler.channel_prices import ChannelPrices, PricedLinks
 from sparsespeech.compiler.connections import Connection
 from sparsespeech.compiler.program import Place
 from sparsespeech.compiler.route_tree import Tree, TreeLink, grow_tree, neighbours
@@ -32,7 +33,6 @@ from sparsespeech.compiler.slot_wheel import (
     put_port,
     slot_numbers,
     take_port,
-    wider_sets,
     wires_of,
 )
 from sparsespeech.compiler.slot_widths import SlotWidths
@@ -41,10 +41,6 @@ from sparsespeech.errors import CompileError
 _ROUNDS = 12  # of negotiation, before something else is tried
 _FEW = 4  # streams of a group that find ways of their own, shorter than over a bus
 _ATTEMPTS = 6  # choices of lanes, before a stream is halved
-_PRESSURE, _PRESSURE_GROWTH = 0.5, 1.25  # cost of meeting another stream, in links; each round
-_GRUDGE = 0.15  # added to the cost of a slot by each round in which two streams wanted it
-_CROWDED = 0.5  # cost of a full link's last slot, in links: spreads streams over the grid
-_BROKEN = 0.5  # cost of the first slots of a wider set, which no wide stream can have any more
 _LOOP_WEIGHT, _WEIGHT = 8.0, 0.25  # see route_tree.grow_tree: short ways, shared ways
 
 
@@ -88,12 +84,12 @@ class CircuitSearch:
         self._config = config
         self._width = SlotWidths(connections, places, config)
         self._wheel = SlotWheel(config)
+        self._prices = ChannelPrices(self._wheel, config)
         self._circuits: dict[int, Circuit] = {}
         self._fixed: set[int] = set()  # streams that are never ripped up
+        self._offsets: dict[int, int] = {}  # of the circuits that were found last
         self._lanes: dict[int, int] = {}  # wide streams: 0 for even slots, 1 for odd ones
         self._free: list[int] = []  # all others, the most constrained first
-        self._pressure = _PRESSURE
-        self._grudges: dict[Channel, list[float]] = defaultdict(lambda: [0.0] * config.slots)
 
     def run(self) -> tuple[Circuit, ...]:
         """One circuit a connection; raises CompileError naming link, need, limit and what helps.
@@ -152,8 +148,8 @@ class CircuitSearch:
     def _begin(self, few: int) -> None:
         """Links that are held alone, then the buses of the recurrence, then wide streams."""
         self._wheel = SlotWheel(self._config)
+        self._prices = ChannelPrices(self._wheel, self._config)
         self._circuits.clear()
-        self._grudges.clear()
         order = sorted(range(len(self._connections)), key=self._constrained_first)
         self._fixed = {number for number in order if self._connections[number].alone}
         for number in sorted(self._fixed):
@@ -165,6 +161,7 @@ class CircuitSearch:
         for place, numbers in enumerate(groups.values()):
             if len(numbers) > few:
                 self._take_bus(numbers, place)
+        self._prices.fix(self._fixed)
         self._free = [number for number in order if number not in self._fixed]
         for number in self._free:
             if number in self._lanes:
@@ -207,15 +204,12 @@ class CircuitSearch:
 
     def _negotiate(self, numbers: Sequence[int]) -> list[_Fight]:
         """Let streams that meet find other ways; the fights that remain, none once no two meet."""
-        self._pressure = _PRESSURE
+        self._prices.begin()
         for _ in range(_ROUNDS):
             contested = self._wheel.contested()
             if not contested:
                 return []
-            for channel, mask in contested.items():
-                for slot in slot_numbers(mask):
-                    self._grudges[channel][slot] += _GRUDGE
-            self._pressure *= _PRESSURE_GROWTH
+            self._prices.rise(contested)
             for number in numbers:
                 if self._meets(number):
                     self._wheel.release(number)
@@ -266,54 +260,49 @@ class CircuitSearch:
         return even_slots(offset, self._width[number], self._wheel.slots)
 
     def _find(self, number: int) -> Circuit | None:
-        """The cheapest circuit over all offsets of the slots; of equal ones that of the last."""
-        best: Circuit | None = None
+        """The cheapest circuit over all offsets of the slots; of equal ones that of the last.
+
+        The offset that was best before comes first: most others then soon cost more.
+        """
+        self._prices.refresh()
         lane = self._lanes.get(number)
-        for offset in range(self._wheel.slots // self._width[number]):
+        offsets = range(self._wheel.slots // self._width[number])
+        best: Circuit | None = None
+        best_offset = before = self._offsets.get(number, -1)
+        for offset in sorted(offsets, key=lambda offset: offset != before):
             if lane is not None and offset % 2 != lane:
                 continue
+            most = math.inf if best is None else best.tree.cost
             mask = self._even_slots(number, offset)
-            tree = self._tree(number, mask)
-            if tree is not None and (best is None or tree.cost <= best.tree.cost):
-                best = Circuit(mask, tree)
+            tree = self._tree(number, mask, most)
+            if tree is not None and (tree.cost < most or offset > best_offset):
+                best, best_offset = Circuit(mask, tree), offset
+        self._offsets[number] = best_offset
         return best
 
-    def _tree(self, number: int, mask: int) -> Tree | None:
+    def _tree(self, number: int, mask: int, most: float) -> Tree | None:
+        """The cheapest way with the slots ``mask``; None if it costs more than ``most``."""
         one = self._connections[number]
+        wires, by_depth = wires_of(one.kind), self._wheel.by_depth(mask)
+        period = len(by_depth)
 
-        def price(channel: Channel, depth: int) -> float | None:
-            wanted = self._wheel.at_depth(mask, depth)
-            owners = self._wheel.owners(channel, wanted)
-            if owners and not self._fixed.isdisjoint(owners):
-                return None
-            grudges = self._grudges.get(channel)
-            grudge = sum(grudges[slot] for slot in slot_numbers(wanted)) if grudges else 0.0
-            return self._pressure * len(owners) + grudge
+        def onward(place: Place, depth: int) -> PricedLinks:
+            return self._prices.onward(wires, place, by_depth[depth % period])
 
-        def link_cost(start: Place, stop: Place, depth: int) -> float | None:
-            channel = Channel(start, stop, wires_of(one.kind))
-            conflict = price(channel, depth)
-            if conflict is None:
-                return None
-            return 1 + conflict + self._crowding(channel, self._wheel.at_depth(mask, depth))
-
-        if price(self._put(one), 0) is None:
+        if self._prices.conflict(self._put(one), mask) is None:
             return None
         weight = _LOOP_WEIGHT if one.in_loop else _WEIGHT
-        tree = grow_tree(*self._ends(number), self._config, link_cost, weight)
+        tree = grow_tree(*self._ends(number), onward, weight, most)
         if tree is None:
             return None
-        prices = [price(channel, depth) for channel, depth in self._channels(number, tree)]
-        conflicts = [conflict for conflict in prices if conflict is not None]
-        if len(conflicts) < len(prices):
-            return None
-        return Tree(tree.hops, tree.links, tree.cost + sum(conflicts))
-
-    def _crowding(self, channel: Channel, mask: int) -> float:
-        """Prefer empty links, but slots of sets that are already broken."""
-        free = self._wheel.free(channel)
-        broken = sum(free & wide == wide for wide in wider_sets(mask, self._wheel.slots))
-        return _CROWDED * (1 - free.bit_count() / self._wheel.slots) + _BROKEN * broken
+        cost = 0.0
+        for channel, depth in self._channels(number, tree):
+            conflict = self._prices.conflict(channel, by_depth[depth % period])
+            if conflict is None:
+                return None
+            cost += conflict
+        cost += tree.cost
+        return Tree(tree.hops, tree.links, cost) if cost <= most else None
 
     def _put(self, one: Connection) -> Channel:
         return put_port(place_of(one.source, self._places), one.kind)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sparsespeech.accelerator_config import AcceleratorConfig
-from sparsespeech.compiler.compilation import modelled_latency
 from sparsespeech.compiler.latency_model import FRAMES_OF_A_SECOND
+from sparsespeech.compiler.mapping_choice import modelled_latency
 from sparsespeech.compiler.program import Mapping
 from sparsespeech.errors import AcceleratorConfigError, CompileError, SimulationError
 from sparsespeech.model_file.model import IntegerModel

@@ -45,6 +45,7 @@ class PassCycles:
     layer: str
     load: int
     multiply: int  # a cycle a row group of 4 rows
+    directions: int = 1  # that one core computes, one after the other
 
     @property
     def total(self) -> int:
@@ -62,6 +63,11 @@ class LatencyEstimate:
     bubble_cycles: int  # fitted, see the module's docstring
     cycles: int
     seconds: float
+
+    @property
+    def cycles_per_frame(self) -> int:
+        """Of the slowest core, with utterances enough in flight; loads are not hidden."""
+        return max(step.directions * step.total for step in self.passes)
 
     @property
     def recurrent_cycles(self) -> int:
@@ -156,7 +162,7 @@ def _pass(
         # Rows of at most K / 2 columns lie side by side, each with its copy of the activations.
         side_by_side = max(1, config.columns // (load * config.load_bytes))
         steps, load = math.ceil(steps / side_by_side), load * side_by_side
-    return PassCycles(demand.layer, load, steps)
+    return PassCycles(demand.layer, load, steps, demand.directions_of_core)
 
 
 def _recurrent_end(

@@ -20,10 +20,10 @@ from sparsespeech.compiler.passes.allocate_cores import (
     cores_of,
     fewest_row_groups,
 )
-from sparsespeech.compiler.passes.select_layers import default_host_layers
+from sparsespeech.compiler.passes.select_layers import accelerated_names
 from sparsespeech.compiler.program import Mapping
 from sparsespeech.errors import CompileError
-from sparsespeech.graph import Conv2d, Graph, Lstm
+from sparsespeech.graph import Conv2d, Graph, Lstm, Output
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,21 @@ class MappingReport:
         return asdict(self)
 
 
-def map_graph(graph: Graph, config: AcceleratorConfig, mapping: Mapping) -> MappingReport:
-    """The report of ``graph`` on ``config``; raises CompileError if no layer is for it."""
-    behind = default_host_layers(graph)
+def map_graph(
+    graph: Graph,
+    config: AcceleratorConfig,
+    mapping: Mapping,
+    host_layers: tuple[str, ...] | None = None,
+) -> MappingReport:
+    """The report of ``graph`` on ``config``; ``host_layers`` as in :func:`.lower`.
+
+    Raises CompileError if no layer is for the accelerator, or one step of one does not fit a core.
+    """
+    accelerated = accelerated_names(graph, host_layers)
     host = tuple(
-        layer.name for layer in graph.layers if layer.name in behind or isinstance(layer, Conv2d)
+        layer.name
+        for layer in graph.layers
+        if layer.name not in accelerated or isinstance(layer, Conv2d | Output)
     )
     kinds: dict[str, str] = {}
     demands: list[LayerDemand] = []

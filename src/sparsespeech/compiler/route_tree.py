@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,8 +18,11 @@ from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import Place
 from sparsespeech.compiler.slot_wheel import HOST_PLACE
 
-LinkCost = Callable[[Place, Place, int], float | None]
-"""Cost of a link (start, stop) whose start is ``depth`` links from the source; None: blocked."""
+Onward = Callable[[Place, int], Iterable[tuple[Place, float]]]
+"""Sites one link on from a site that is ``depth`` links from the source, with the link's cost."""
+
+
+_ROUNDING = 1e-9  # of sums of costs: ways that cost as much as the best one must be found
 
 
 class TreeLink(NamedTuple):
@@ -53,11 +57,13 @@ def neighbours(place: Place, config: AcceleratorConfig) -> tuple[Place, ...]:
 def grow_tree(
     source: Place,
     sinks: Collection[Place],
-    config: AcceleratorConfig,
-    cost: LinkCost,
+    onward: Onward,
     depth_weight: float,
+    most: float = math.inf,
 ) -> Tree | None:
-    """Join the sinks to the tree one by one, the cheapest first; None if one cannot be reached.
+    """Join the sinks to the tree one by one, the cheapest first.
+
+    None if one cannot be reached, or if the tree costs more than ``most``.
 
     A way costs its new links and ``depth_weight`` for each link from the source: 0 shares as much
     as possible, a large weight gives shortest ways. No way leads through the host's port.
@@ -67,7 +73,7 @@ def grow_tree(
     total = 0.0
     missing = set(sinks) - {source}
     while missing:
-        found = _cheapest_way(depth, missing, config, cost, depth_weight)
+        found = _cheapest_way(depth, missing, onward, depth_weight, most - total + _ROUNDING)
         if found is None:
             return None
         spent, way = found
@@ -82,11 +88,11 @@ def grow_tree(
 def _cheapest_way(
     tree: dict[Place, int],
     missing: Collection[Place],
-    config: AcceleratorConfig,
-    cost: LinkCost,
+    onward: Onward,
     depth_weight: float,
+    most: float,
 ) -> tuple[float, list[Place]] | None:
-    """The way from a site of the tree to a missing sink: its cost and its sites."""
+    """The way from a site of the tree to a missing sink: its cost, at most ``most``, and sites."""
     before: dict[Place, Place | None] = {}
     # cost, depth, site, site before: equal costs are decided by depth and place, not by chance
     queue: list[tuple[float, int, Place, Place | None]] = [
@@ -97,16 +103,15 @@ def _cheapest_way(
         spent, depth, place, previous = heapq.heappop(queue)
         if place in before:
             continue
+        if spent > most:
+            return None
         before[place] = previous
         if place in missing:
             return spent, _way_to(place, before)
         if place == HOST_PLACE and depth > 0:
             continue
-        for following in neighbours(place, config):
-            if following in before or following in tree:
-                continue
-            price = cost(place, following, depth)
-            if price is not None:
+        for following, price in onward(place, depth):
+            if following not in before and following not in tree:
                 entry = (spent + price + depth_weight, depth + 1, following, place)
                 heapq.heappush(queue, entry)
     return None

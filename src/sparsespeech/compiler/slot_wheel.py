@@ -8,7 +8,8 @@ links from its source (T8 of ``simulator/timing.md``).
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import reduce
+from functools import cache, reduce
+from math import gcd
 from operator import or_
 from typing import NamedTuple
 
@@ -71,6 +72,7 @@ def even_slots(offset: int, count: int, slots: int) -> int:
     return sum(1 << slot for slot in range(offset, slots, slots // count))
 
 
+@cache
 def wider_sets(mask: int, slots: int) -> tuple[int, ...]:
     """The sets of 2, 4, ... times as many even slots that hold those of ``mask``; not all slots."""
     count = mask.bit_count()
@@ -97,6 +99,7 @@ class SlotWheel:
         self._held: dict[Channel, dict[int, int]] = defaultdict(dict)  # a channel: owner, slots
         self._taken: dict[Channel, int] = defaultdict(int)  # a channel: slots of all owners
         self._channels: dict[int, set[Channel]] = defaultdict(set)  # an owner: where it holds slots
+        self._changed: set[Channel] = set()
 
     def at_depth(self, mask: int, depth: int) -> int:
         """The slots of a stream on a channel ``depth`` links from its source."""
@@ -106,19 +109,32 @@ class SlotWheel:
         """Inverse of :meth:`at_depth`."""
         return shift(mask, -depth * self.hop, self.slots)
 
+    def by_depth(self, mask: int) -> tuple[int, ...]:
+        """:meth:`at_depth` of 0, 1, ... links; after the last entry it begins anew."""
+        period = self.slots // gcd(self.hop, self.slots)
+        return tuple(self.at_depth(mask, depth) for depth in range(period))
+
     def hold(self, owner: int, channel: Channel, mask: int) -> None:
         """Give slots of a channel to a stream, in addition to those it has, taken or not."""
         held = self._held[channel]
         held[owner] = held.get(owner, 0) | mask
         self._taken[channel] |= mask
         self._channels[owner].add(channel)
+        self._changed.add(channel)
 
     def release(self, owner: int) -> None:
         """Take back all slots of a stream."""
-        for channel in self._channels.pop(owner, ()):
+        channels = self._channels.pop(owner, set())
+        self._changed |= channels
+        for channel in channels:
             held = self._held[channel]
             del held[owner]
             self._taken[channel] = reduce(or_, held.values(), 0)
+
+    def take_changes(self) -> set[Channel]:
+        """Channels on which slots were given or taken back since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def free(self, channel: Channel) -> int:
         """Slots that nobody holds."""

@@ -129,7 +129,11 @@ def paint_runs(diagram: Diagram, runs: tuple[Run, ...]) -> None:
         diagram.box((x, top + 42), (16, 12), fill=_DIRECTIONS[direction], round_by=2)
         diagram.note((x + 22, top + 48), name, align="left")
         x += 60 + 6.2 * len(name)
-    diagram.note((x, top + 48), "filled: words are multiplied; white: waiting", align="left")
+    diagram.note(
+        (x, top + 48),
+        "a pass is filled from its first word to its last, waits for full FIFOs among them",
+        align="left",
+    )
 
 
 def _rows(run: Run) -> dict[str, int]:
@@ -173,13 +177,13 @@ def _paint_slices(diagram: Diagram, run: Run, slices: list[Slice], y: float, sca
     for direction, colour in _DIRECTIONS.items():
         bars = [
             (left + start * scale, (stop - start) * scale)
-            for start, stop in _busy(run, slices, direction)
+            for start, stop in busy_passes(run, slices, direction)
         ]
         diagram.axes.broken_barh(bars, (y, 18), facecolor=colour, linewidth=0, snap=False)
     diagram.box((left, y), (run.cycles * scale, 18), fill="none", edge=GREY, width=0.5, round_by=0)
 
 
-def _busy(run: Run, slices: list[Slice], direction: str) -> list[tuple[int, int]]:
+def busy_passes(run: Run, slices: list[Slice], direction: str) -> list[tuple[int, int]]:
     """First and last cycle of each pass of ``direction``, from its first word to its last."""
     busy: list[tuple[int, int]] = []
     for part in slices:
@@ -204,4 +208,4 @@ def _paint_scale(diagram: Diagram, run: Run, y: float, longest: int, scale: floa
         diagram.arrow((x, y), (x, y + 5), head=False, width=0.8)
         milliseconds = 1e3 * run.program.config.seconds(cycle)
         diagram.note((x, y + 16), f"{cycle:,}", points=7.5, colour=INK)
-        diagram.note((x, y + 28), f"{milliseconds:.2f} ms", points=7)
+        diagram.note((x, y + 28), f"{milliseconds:.3g} ms", points=7)

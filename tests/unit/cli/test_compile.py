@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sparsespeech.accelerator_config import target
 from sparsespeech.cli.main import main
 from sparsespeech.compiler.lower import PASSES
+from sparsespeech.compiler.mapping_report import map_graph
 from sparsespeech.compiler.program_file import load_program
+from sparsespeech.features.mfcc import MfccConfig
+from sparsespeech.graph import Graph, Lstm, Output
 from sparsespeech.model_file.writer import write_model
 from tests.compiled_programs import small_model
+from tests.random_models import random_model_of_graph
 
 Run = Callable[..., tuple[int, str, str]]
 GRID_TOML = """
@@ -73,6 +80,21 @@ def test_auto_mapping_has_the_lower_model(run: Run) -> None:
     assert cycles["auto"] == min(cycles.values())
 
 
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_auto_mapping_says_what_it_took_and_why(run: Run, objective: str) -> None:
+    arguments = ("--mapping", "auto", "--objective", objective)
+    choice = json.loads(run(*arguments, "--json")[1])["mapping_choice"]
+    figure = {"latency": "latency_cycles", "throughput": "cycles_per_frame"}[objective]
+    figures = {one["mapping"]: one[figure] for one in choice["estimates"]}
+    assert set(figures) == {"paper", "interleaved"}
+    assert choice["objective"] == objective
+    assert figures[choice["mapping"]] == min(figures.values())
+    _, out, _ = run(*arguments)
+    assert f"{choice['mapping']} mapping chosen by modelled " in out
+    assert all(f"{mapping} {cycles:,} cycles" in out for mapping, cycles in figures.items())
+    assert json.loads(run("--json")[1])["mapping_choice"] is None
+
+
 def test_program_file(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "a.program"
     status, out, _ = run("--output", path, "--host-layers", "layer3, layer4,layer5")
@@ -118,6 +140,7 @@ def test_dump_before_a_failure_tells_how_far_it_came(run: Run, tmp_path: Path) -
     [
         (("--target", "fpga"), ("'fpga' does not exist", "mau-stratix10")),
         (("--mapping", "both"), ("'both' is not one of paper, interleaved, auto", "--mapping")),
+        (("--objective", "power"), ("'power' is not one of latency, throughput", "--objective")),
         (("--host-layers", "layer2"), ("expected the last 1: layer5",)),
         (("--host-layers", "layer9"), ("no layer 'layer9'",)),
         (("--config", "no.toml"), ("no.toml", "cannot be read as TOML")),
@@ -135,6 +158,75 @@ def test_dump_into_a_folder_that_exists(run: Run, tmp_path: Path) -> None:
     assert_refused(run("--dump", tmp_path), "exists already", "--dump")
 
 
-def test_model_of_another_kind(run: Run, tmp_path: Path) -> None:
+# ---- models that are mapped, and that no program runs yet ---------------------------------------
+
+KINDS = {
+    "projection": ({"projection": 4}, "layer 'layer3' projects its outputs"),
+    "peephole": ({"peephole": True}, "layer 'layer3' has peephole weights"),
+    "wide": ({"wide": True}, "activations of 16 bit"),
+    "convolution": ({"convolution": True}, "layer 'conv1' is a convolution"),
+    "summed": ({"merge": "sum"}, "layer 'layer3' sums its directions"),
+}
+
+
+@pytest.mark.parametrize("mapping", ["paper", "interleaved", "auto"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_mapping_of_a_model_that_no_program_runs(
+    run: Run, tmp_path: Path, kind: str, mapping: str
+) -> None:
+    choices, why = KINDS[kind]
+    model = small_model(1, **choices)
+    write_model(model, tmp_path / "m.safetensors")
+    before = sorted(tmp_path.iterdir())
+    program, plans = tmp_path / "a.program", tmp_path / "plans"
+    arguments = ("--mapping", mapping, "--output", program, "--dump", plans)
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert err.startswith("sparsespeech: error: no program can be written yet: ")
+    assert err.count("\n") == 1 and why in err
+    assert "layer3" in out and "efficiency" in out and "on the host: " in out
+    status, out, err_of_json = run(*arguments, "--json")
+    figures = json.loads(out)
+    assert (status, err_of_json) == (2, err)
+    assert figures["program"] is None
+    assert figures["no_program_because"] in err
+    choice = mapping if mapping != "auto" else figures["mapping"]
+    report = map_graph(model.graph, target("tiny", tmp_path / "grid.toml"), choice)
+    assert figures["layers"] == json.loads(json.dumps(report.to_json()))["layers"]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("board", ["ddese-vu9p", "ese-ku115"])
+def test_networks_of_the_ese_decks_are_mapped(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, board: str
+) -> None:
+    graph = Graph(
+        (
+            Lstm("lstm1", 24, 16, merge="sum"),
+            Lstm("lstm2", 16, 16, bidirectional=False, projection=8, peephole=True),
+            Output("output", 8, 5),
+        )
+    )
+    rng = np.random.default_rng(3)
+    features = replace(MfccConfig(), coefficients=8, context=1)
+    model = random_model_of_graph(rng, graph, features, labels=4)
+    write_model(model, tmp_path / "m.safetensors")
+    status = main(["compile", str(tmp_path / "m.safetensors"), "--target", board, "--json"])
+    captured = capsys.readouterr()
+    assert status == 2
+    figures = json.loads(captured.out)
+    assert figures["target"] == board
+    names = [layer["layer"] for layer in figures["layers"]]
+    assert names == ["lstm1", "lstm2", "lstm2.projection"]
+    assert "'lstm1' sums its directions" in captured.err
+
+
+def test_a_model_that_neither_fits_nor_runs_is_shown_with_the_cores_it_needs(
+    run: Run, tmp_path: Path
+) -> None:
     write_model(small_model(1, projection=4), tmp_path / "m.safetensors")
-    assert_refused(run(), "'layer3' projects its outputs", "--backend cpu")
+    (tmp_path / "grid.toml").write_text(GRID_TOML.replace("cores = 32", "cores = 3"))
+    status, out, err = run()
+    assert status == 2
+    assert "it does not fit: " in out and "tiny has 3" in out
+    assert "projects its outputs" in err

@@ -1,17 +1,15 @@
-"""Compiling by name, and the choice between two mappings."""
+"""Compiling by name."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import sparsespeech as ss
-from sparsespeech.compiler import compilation
-from sparsespeech.compiler.compilation import compile_model, faster_mapping, modelled_latency
-from sparsespeech.compiler.program import Mapping
-from sparsespeech.errors import AcceleratorConfigError, CompileError, ModelFileError
+from sparsespeech.compiler.compilation import compile_model
+from sparsespeech.compiler.mapping_choice import Objective, choose_mapping
+from sparsespeech.errors import AcceleratorConfigError, ModelFileError
 from sparsespeech.model_file.writer import write_model
 from tests.compiled_programs import GRID, small_model
 
@@ -37,36 +35,11 @@ def test_layers_of_the_host_and_passes_are_handed_on() -> None:
     assert seen[0] == "select_layers" and seen[-1] == "route"
 
 
-@pytest.mark.parametrize("hidden", [8, 12])
-def test_auto_is_the_mapping_with_the_lower_model(hidden: int) -> None:
-    model = small_model(hidden=hidden)
-    mappings: tuple[Mapping, ...] = ("paper", "interleaved")
-    cycles = {name: modelled_latency(model, GRID, name).cycles for name in mappings}
-    chosen = faster_mapping(model, GRID)
-    assert cycles[chosen] == min(cycles.values())
-    assert compile_model(model, GRID, mapping="auto").mapping == chosen
-
-
-def test_equal_models_take_the_mapping_of_the_paper() -> None:
-    assert faster_mapping(small_model(bidirectional=False), GRID) == "paper"
-
-
-def test_auto_passes_over_a_mapping_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_interleaved(
-        model: object, config: object, mapping: Mapping, host_layers: object = None
-    ) -> object:
-        if mapping == "paper":
-            raise CompileError("too large")
-        return replace(modelled_latency(small_model(), GRID, mapping), cycles=10**9)
-
-    monkeypatch.setattr(compilation, "modelled_latency", only_interleaved)
-    assert faster_mapping(small_model(), GRID) == "interleaved"
-
-
-def test_model_that_fits_in_no_mapping() -> None:
-    tiny = replace(GRID, cores=3, name="three-cores")
-    with pytest.raises(CompileError, match="three-cores has 3"):
-        faster_mapping(small_model(), tiny)
+@pytest.mark.parametrize("objective", ["latency", "throughput"])
+def test_auto_is_the_chosen_mapping(objective: Objective) -> None:
+    model = small_model(hidden=12)
+    program = compile_model(model, GRID, mapping="auto", objective=objective)
+    assert program.mapping == choose_mapping(model, GRID, objective=objective).mapping
 
 
 def test_names_that_do_not_exist() -> None:

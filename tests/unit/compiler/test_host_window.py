@@ -10,7 +10,7 @@ from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
 from sparsespeech.compiler.host_window import PAGE_BYTES, host_window, window_bytes
 
 
-@pytest.mark.parametrize("config", TARGETS.values(), ids=str)
+@pytest.mark.parametrize("config", TARGETS.values(), ids=list(TARGETS))
 def test_regions_follow_each_other_on_pages(config: AcceleratorConfig) -> None:
     regions = host_window(config)
     assert regions[0].offset == 0
@@ -23,14 +23,14 @@ def test_regions_follow_each_other_on_pages(config: AcceleratorConfig) -> None:
     assert len({region.name for region in regions}) == len(regions)
 
 
-@pytest.mark.parametrize("config", TARGETS.values(), ids=str)
+@pytest.mark.parametrize("config", TARGETS.values(), ids=list(TARGETS))
 def test_the_window_is_the_smallest_power_of_two(config: AcceleratorConfig) -> None:
     size, used = window_bytes(config), host_window(config)[-1].stop
     assert size & (size - 1) == 0
     assert size // 2 < used <= size
 
 
-@pytest.mark.parametrize("config", TARGETS.values(), ids=str)
+@pytest.mark.parametrize("config", TARGETS.values(), ids=list(TARGETS))
 def test_every_word_row_and_counter_has_an_address(config: AcceleratorConfig) -> None:
     sizes = {region.name: region.size for region in host_window(config)}
     assert 8 * sizes["weights"] * 8 >= config.weight_memory_bits

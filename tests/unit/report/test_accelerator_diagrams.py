@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,14 +16,21 @@ from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
 from sparsespeech.compiler.program import Program
 from sparsespeech.errors import MissingDependencyError
 from sparsespeech.report.accelerator_diagrams import draw_accelerator
-from sparsespeech.report.diagram import tint
+from sparsespeech.report.diagram import draw, tint
 from sparsespeech.report.format_diagram import flits, word_fields
 from sparsespeech.report.grid_diagram import tiles_of
-from sparsespeech.report.memory_diagram import bytes_text, fullest_core, window_sum_bits
-from sparsespeech.report.step_diagram import step_parts
-from sparsespeech.simulator.counters import step_split
+from sparsespeech.report.memory_diagram import SIZE as MEMORY_SIZE
+from sparsespeech.report.memory_diagram import (
+    bytes_text,
+    fullest_core,
+    paint_memory,
+    window_sum_bits,
+)
+from sparsespeech.report.step_diagram import STEP_SIZE, busy_passes, paint_step, step_parts
+from sparsespeech.simulator.counters import core_counters, step_split
 from sparsespeech.simulator.machine import Run
 from sparsespeech.simulator.simulator import Simulator
+from sparsespeech.simulator.timeline import core_timeline
 from tests.compiled_programs import random_windows, small_program
 
 
@@ -33,11 +41,12 @@ def small_run(mapping: str, frames: int = 4) -> Run:
     return simulator.counters()
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
-def test_every_picture_is_drawn(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "mappings"), [(".png", ["paper"]), (".svg", ["paper", "interleaved"])]
+)
+def test_every_picture_is_drawn(tmp_path: Path, suffix: str, mappings: list[str]) -> None:
     pytest.importorskip("matplotlib")
-    runs = (small_run("paper"), small_run("interleaved"))
-    paths = draw_accelerator(tmp_path, runs, suffix)
+    paths = draw_accelerator(tmp_path, tuple(map(small_run, mappings)), suffix)
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert len(paths) == 7
     for path in paths:
@@ -48,11 +57,13 @@ def test_every_picture_is_drawn(tmp_path: Path, suffix: str) -> None:
             ElementTree.fromstring(content)
 
 
-def test_a_forward_network_is_drawn_as_well(tmp_path: Path) -> None:
+def test_a_step_of_a_forward_network_is_drawn_as_well(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     simulator = Simulator(small_program(bidirectional=False))
     simulator.push([random_windows(1, 3)])
-    assert len(draw_accelerator(tmp_path, (simulator.counters(),))) == 7
+    run = simulator.counters()
+    draw(tmp_path / "step.png", STEP_SIZE, lambda diagram: paint_step(diagram, run))
+    assert (tmp_path / "step.png").stat().st_size > 10_000
 
 
 def test_without_matplotlib_the_extra_is_named(
@@ -78,7 +89,7 @@ def test_tiles_are_the_tasks_of_the_cores(mapping: str) -> None:
     assert ("both" in {tile.direction for tile in tiles.values()}) == (mapping == "interleaved")
 
 
-@pytest.mark.parametrize("config", TARGETS.values(), ids=str)
+@pytest.mark.parametrize("config", TARGETS.values(), ids=list(TARGETS))
 def test_formats_fill_words_and_links(config: AcceleratorConfig) -> None:
     assert sum(bits for _, bits, _ in word_fields(config)) == config.word_bits
     kinds = {name: fields for name, fields, _ in flits(config)}
@@ -93,6 +104,20 @@ def test_the_parts_of_a_step_add_up() -> None:
         run = small_run("paper")
         total = sum(part.cycles for part in step_parts(run, direction))
         assert total == pytest.approx(step_split(run, direction).total)
+
+
+@pytest.mark.parametrize("mapping", ["paper", "interleaved"])
+def test_bars_are_as_long_as_the_cores_were_busy(mapping: str) -> None:
+    run = small_run(mapping)
+    timeline = core_timeline(run)
+    for counters in core_counters(run):
+        bars = [
+            (start, stop)
+            for direction in ("", "forward", "backward")
+            for start, stop in busy_passes(run, timeline[counters.core], direction)
+        ]
+        assert sum(stop - start for start, stop in bars) == counters.multiply + counters.stall
+        assert all(before[1] <= after[0] for before, after in pairwise(sorted(bars)))
 
 
 def test_the_sum_of_a_window_fits_its_bits() -> None:
@@ -122,15 +147,14 @@ def test_small_words_of_the_toolkit() -> None:
     ]
 
 
-def test_a_program_with_empty_words_is_drawn(tmp_path: Path) -> None:
-    """All pictures come from the program: other numbers of words change the one of memories."""
+def test_the_picture_of_memories_shows_the_words(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    run = small_run("interleaved")
-    draw_accelerator(tmp_path, (run,))
-    before = (tmp_path / "accelerator-memory.png").read_bytes()
-    emptied = _without_words(run.program)
-    draw_accelerator(tmp_path, (replace(run, program=emptied),))
-    assert (tmp_path / "accelerator-memory.png").read_bytes() != before
+    program = small_run("interleaved").program
+    contents = []
+    for shown in (program, program, _without_words(program)):
+        draw(tmp_path / "x.png", MEMORY_SIZE, partial(paint_memory, program=shown))
+        contents.append((tmp_path / "x.png").read_bytes())
+    assert contents[0] == contents[1] != contents[2]
 
 
 def _without_words(program: Program) -> Program:

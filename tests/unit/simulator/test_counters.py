@@ -165,9 +165,7 @@ def test_kinds_of_wires_of_one_link_are_counted_apart() -> None:
         replace(stream, links=(Link((1, 1), (1, 2), stream.slots),)) for stream in program.streams
     )
     together = link_flits(some_run(replace(program, streams=common), [[3]]))
-    assert set(together) == {
-        Wires(kind, (1, 1), (1, 2)) for kind in ("frames", "control", "sums")
-    }
+    assert set(together) == {Wires(kind, (1, 1), (1, 2)) for kind in ("frames", "control", "sums")}
     for wires, flits in together.items():
         assert flits == sum(f for other, f in link_flits(apart).items() if other.kind == wires.kind)
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sparsespeech.compiler.ir import Plan
-from sparsespeech.errors import CompileError
+from sparsespeech.errors import CompileError, NoProgramError
 from sparsespeech.graph import Conv2d, Graph, Layer, Linear, Lstm, Output
 
 
 def select_layers(plan: Plan) -> Plan:
-    """Fills ``accelerated``; raises CompileError for a layer that cannot run there."""
+    """Fills ``accelerated``; raises NoProgramError for a layer that cannot run there yet."""
     if plan.model.activation_bits != 8:
-        raise CompileError(
+        raise NoProgramError(
             f"the model has activations of {plan.model.activation_bits} bit (wide mode, R10); "
             "accelerator programs run 8 bit: quantize the model without --bits 16"
         )
     graph = plan.model.graph
-    names = _accelerated_names(graph, plan.host_layers)
+    names = accelerated_names(graph, plan.host_layers)
     chosen = tuple(layer for layer in graph.layers if layer.name in names)
     if not chosen:
         raise CompileError(
@@ -31,7 +31,7 @@ def select_layers(plan: Plan) -> Plan:
     for layer in chosen:
         _refuse_kind(layer)
         if recurrent is not None:
-            raise CompileError(
+            raise NoProgramError(
                 f"layer {layer.name!r} comes after the recurrent layer {recurrent!r}; the "
                 "accelerator ends with its first recurrent layer: compute the rest on the host "
                 f"with --host-layers {','.join(_names_from(graph, layer))}"
@@ -50,7 +50,8 @@ def default_host_layers(graph: Graph) -> tuple[str, ...]:
     return tuple(layer.name for layer in graph.layers[last + 1 :])
 
 
-def _accelerated_names(graph: Graph, host_layers: tuple[str, ...] | None) -> tuple[str, ...]:
+def accelerated_names(graph: Graph, host_layers: tuple[str, ...] | None) -> tuple[str, ...]:
+    """All layers but those of the host; raises CompileError if these are not the last ones."""
     names = tuple(layer.name for layer in graph.layers)
     host = default_host_layers(graph) if host_layers is None else host_layers
     unknown = [name for name in host if name not in names]
@@ -74,11 +75,14 @@ def _names_from(graph: Graph, first: Layer) -> list[str]:
 
 def _refuse_kind(layer: Layer) -> None:
     """Layers that are mapped and reported at most, and run in no accelerator program."""
+    if isinstance(layer, Output):
+        raise CompileError(
+            f"layer {layer.name!r} is the output layer, whose logits are 32-bit sums (R9); the "
+            "host computes it: name it with --host-layers"
+        )
     what = None
     if isinstance(layer, Conv2d):
         what = "is a convolution"
-    elif isinstance(layer, Output):
-        what = "is the output layer, whose logits are 32-bit sums (R9)"
     elif isinstance(layer, Lstm) and layer.projection is not None:
         what = "projects its outputs"
     elif isinstance(layer, Lstm) and layer.peephole:
@@ -88,7 +92,7 @@ def _refuse_kind(layer: Layer) -> None:
     elif not isinstance(layer, Linear | Lstm):
         what = f"is a {type(layer).__name__}"
     if what is not None:
-        raise CompileError(
+        raise NoProgramError(
             f"layer {layer.name!r} {what}; an accelerator program runs fully connected layers and "
             "then one LSTM without peephole, projection or summed directions. Run this model with "
             "--backend cpu"

@@ -1,0 +1,241 @@
+"""The accelerator's benchmarks: figures by hand, small machines, and once at full size."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from sparsespeech.accelerator_config import TARGETS
+from sparsespeech.benchmarks import accelerator_density, accelerator_latency
+from sparsespeech.benchmarks.accelerator_deepbench import (
+    cycles_per_vector,
+    deepbench_options,
+    run_deepbench_simulated,
+    whole_stores,
+)
+from sparsespeech.benchmarks.accelerator_density import (
+    SimulatedDensityOptions,
+    run_density_simulated,
+)
+from sparsespeech.benchmarks.accelerator_latency import run_latency_simulated
+from sparsespeech.benchmarks.accelerator_models import (
+    AcceleratorOptions,
+    TimedProgram,
+)
+from sparsespeech.benchmarks.accelerator_throughput import run_throughput_simulated
+from sparsespeech.benchmarks.latency import make_random_model
+from sparsespeech.benchmarks.mapping import run_mapping
+from sparsespeech.benchmarks.markdown import to_markdown
+from sparsespeech.benchmarks.plots import check_picture, draw
+from sparsespeech.benchmarks.result import BenchResult
+from sparsespeech.compiler.mapping_choice import MAPPINGS
+from sparsespeech.compiler.program import Mapping, Program
+from sparsespeech.errors import BenchmarkError, CompileError
+from sparsespeech.graph import deepspeech
+from tests.accelerator_plans import model_of_shapes
+
+BLUE, GREEN = (0, 114, 178), (0, 158, 115)
+TABLE_II = {
+    "layer1_efficiency": 12.5,
+    "layer2_efficiency": 25.0,
+    "layer3_efficiency": 50.0,
+    "layer4_efficiency": 100.0,
+}
+
+
+@pytest.fixture(scope="module")
+def small() -> AcceleratorOptions:
+    return AcceleratorOptions(make_random_model(64), frames=12)
+
+
+def shown(result: BenchResult, folder: Path) -> str:
+    """The Markdown; the picture must hold colours, and the JSON must come back."""
+    picture = folder / "picture.png"
+    check_picture(picture)
+    draw(result, picture)
+    with Image.open(picture) as image:
+        colours = {colour for _, colour in image.convert("RGB").getcolors(10**6)}
+    assert BLUE in colours
+    again = BenchResult.from_json(json.loads(json.dumps(result.to_json())))
+    assert to_markdown(again).count("| --- |") >= 1
+    return to_markdown(result)
+
+
+def test_table_ii_comes_out_exactly(tmp_path: Path) -> None:
+    model = model_of_shapes(deepspeech(2048))  # no nonzeros: a mapping follows from shapes
+    result = run_mapping(AcceleratorOptions(model))
+    assert {name: result.figures[name] for name in TABLE_II} == TABLE_II
+    assert result.figures["total_efficiency"] == pytest.approx(80.1, abs=0.05)
+    assert result.figures["cores"] == 34
+    assert result.figures["peak_tops"] == pytest.approx(69.6, abs=0.05)
+    assert result.figures["peak_tops_with_loads"] == pytest.approx(67.5, abs=0.05)
+    assert result.figures["effective_tops"] == pytest.approx(54.0, rel=0.01)
+    rows = result.table("layers")
+    assert [row["cores"] for row in rows] == [2, 4, 4, 24] * 2
+    assert all(row["cores"] == row["paper_cores"] for row in rows)
+    page = shown(result, tmp_path)
+    assert "| paper | layer4 | bidirectional LSTM | 24 | 100.0 | 24 | 100.0 | 1,056 |" in page
+
+
+def test_other_networks_stand_beside_no_paper(small: AcceleratorOptions) -> None:
+    result = run_mapping(small)
+    assert not any("paper_cores" in row for row in result.table("layers"))
+    assert not any("paper" in row for row in result.table("totals"))
+    assert [row["fits"] for row in result.table("networks from their shapes")] == ["yes"] * 4
+
+
+def test_a_mapping_that_does_not_compile_is_noted(
+    small: AcceleratorOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = AcceleratorOptions.compile
+
+    def failing(options: AcceleratorOptions, mapping: Mapping) -> Program:
+        if mapping == "interleaved":
+            raise CompileError("no slot")
+        return real(options, "paper")
+
+    monkeypatch.setattr(AcceleratorOptions, "compile", failing)
+    result = run_mapping(small)
+    assert result.config["left_out"] == ["interleaved mapping: no slot"]
+    assert {row["mapping"] for row in result.table("layers")} == {"paper"}
+    with pytest.raises(CompileError, match="cores"):
+        monkeypatch.undo()
+        run_mapping(replace(small, target="tiny"))
+
+
+def test_latency(small: AcceleratorOptions, tmp_path: Path) -> None:
+    result = run_latency_simulated(small)
+    for mapping in MAPPINGS:
+        run = TimedProgram.of(small.compile(mapping)).run([[12]])
+        assert result.figures[f"cycles_{mapping}"] == run.cycles
+        assert result.figures[f"latency_ms_{mapping}"] == pytest.approx(run.cycles / 250e3)
+        assert result.figures[f"equal_logits_{mapping}"] == 12 * 29
+    for row in result.table("cycles of a step"):
+        parts = ("multiply", "stall", "sums", "arithmetic", "flit", "slot", "network", "others")
+        assert sum(row[part] for part in (*parts, "load")) == pytest.approx(row["total"])
+        assert row["overhead"] == pytest.approx(row["total"] - row["row_groups"])
+    assert "348 of 348 logits are those of the reference executor" in shown(result, tmp_path)
+
+
+def test_a_wrong_logit_is_no_result(
+    small: AcceleratorOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong:
+        def __init__(self, model: object) -> None:
+            del model
+
+        def run(self, windows: NDArray[np.uint8]) -> NDArray[np.int64]:
+            return np.full((len(windows), 29), -1)
+
+    monkeypatch.setattr(accelerator_latency, "load_backend", lambda name: Wrong)
+    with pytest.raises(BenchmarkError, match="logits of the simulated accelerator"):
+        run_latency_simulated(small)
+
+
+def test_throughput(small: AcceleratorOptions, tmp_path: Path) -> None:
+    result = run_throughput_simulated(small)
+    timed = TimedProgram.of(small.compile("paper"))
+    weights = sum(rows * columns for rows, columns in ((64, 494), (64, 64), (128, 64)))
+    weights += 2 * (4 * 64 * (128 + 64))
+    row = result.table("streaming")[1]
+    assert row["window_fifo"] == TARGETS["mau-stratix10"].window_fifo
+    # Longer streams have the same rhythm, and no frame is faster than the busiest core.
+    longer = (timed.run([[12] * 2] * 9).cycles - timed.run([[12] * 2] * 4).cycles) / (5 * 2 * 12)
+    assert row["cycles_per_frame"] == pytest.approx(longer, rel=0.02)
+    assert row["effective_tops"] == pytest.approx(
+        2 * weights * 250e6 / row["cycles_per_frame"] / 1e12
+    )
+    alone = result.table("one utterance alone")[0]
+    operations = 2 * weights * 12
+    assert alone["effective_tops"] == pytest.approx(operations / alone["latency_ms"] / 1e9)
+    assert alone["effective_tops"] < row["effective_tops"]
+    energy = result.table("energy (modelled)")
+    assert all("model" in row["source"] for row in energy)
+    assert energy[0]["joules_per_audio_second"] == pytest.approx(
+        energy[0]["watts"] * 50 * timed.metrics.cycles_per_frame / 250e6
+    )
+    assert "nothing was measured" in shown(result, tmp_path)
+
+
+def test_no_watts_for_a_target_that_nobody_measured(small: AcceleratorOptions) -> None:
+    result = run_throughput_simulated(replace(small, target="deepbench"))
+    assert result.table("energy (modelled)") == []
+    assert "modelled_watts" not in result.figures
+
+
+def test_table_vi_comes_out_within_two_per_cent(tmp_path: Path) -> None:
+    result = run_deepbench_simulated(deepbench_options())
+    assert result.config["cores"] == 33
+    assert result.figures["real_tops"] == pytest.approx(2.35, rel=0.02)
+    assert result.figures["effective_tops"] == pytest.approx(47.0, rel=0.02)
+    simulated, *_, arithmetic = result.table("product")
+    assert simulated["cycles_per_vector"] == arithmetic["cycles_per_vector"] == 175 + 32
+    assert result.figures["real_tops_of_target"] > result.figures["real_tops"]
+    assert "| NVIDIA Titan XP, N = 1500 |" in shown(result, tmp_path)
+
+
+def test_whole_stores_load_longer() -> None:
+    timed = TimedProgram.of(deepbench_options(8).compile("paper")).with_window_fifo(16)
+    config = timed.program.config
+    start, stop = timed.program.tasks[0].columns
+    more = config.load_cycles(config.columns) - config.load_cycles(stop - start)
+    assert more > 0
+    assert cycles_per_vector(whole_stores(timed)) - cycles_per_vector(timed) == more
+
+
+def test_density(
+    small: AcceleratorOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accelerator_density, "LARGE_SPARSITIES", (0.96,))
+    sparsities = (0.5, 0.9375, 0.98)
+    tiny = replace(small, model=make_random_model(16))
+    wanted = SimulatedDensityOptions(tiny, full=tiny.model, sparsities=sparsities)
+    result = run_density_simulated(wanted)
+    core = {(row["sparsity"], row["pattern"]): row for row in result.table("one core")}
+    assert list(core) == [
+        (sparsity, pattern) for sparsity in sparsities for pattern in ("random", "bank-balanced")
+    ]
+    assert core[0.5, "bank-balanced"]["cycles_per_row_group"] == pytest.approx(8.0)
+    assert core[0.9375, "bank-balanced"]["cycles_per_row_group"] == pytest.approx(1.0)
+    for row in core.values():
+        assert row["cycles_per_row_group"] >= row["fewest_possible"]
+    sizes = result.table("size of the trained model")
+    magnitude = [row["sparsity"] for row in sizes if row["pattern"] == "magnitude"]
+    assert magnitude == [0.98]  # the model has 4 %
+    cycles = {row["pattern"]: row["cycles_per_frame"] for row in sizes if row["sparsity"] == 0.98}
+    assert result.figures == {
+        "cycles_per_row_group_random": core[0.9375, "random"]["cycles_per_row_group"],
+        "cycles_per_row_group_bank_balanced": pytest.approx(1.0),
+        "trained_over_random": cycles["magnitude"] / cycles["random"],
+    }
+    assert [row["pattern"] for row in result.table("full size")] == ["random", "bank-balanced"]
+    assert "One core, 4096 x 1024" in shown(result, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_papers_figures_at_full_size(tmp_path: Path) -> None:
+    """Table II exact, latency under its limits, throughput within 1 %, every logit equal."""
+    options = AcceleratorOptions(make_random_model(2048))
+    mapping = run_mapping(options)
+    assert {name: mapping.figures[name] for name in TABLE_II} == TABLE_II
+    assert mapping.figures["total_efficiency"] == pytest.approx(80.1, abs=0.05)
+    latency = run_latency_simulated(options)
+    assert latency.figures["closed_form_cycles_paper"] == 85_748
+    assert latency.figures["closed_form_ms_paper"] == pytest.approx(0.343, rel=0.01)
+    assert latency.figures["latency_ms_paper"] <= 0.346
+    assert latency.figures["latency_ms_interleaved"] <= 0.26
+    assert latency.figures["equal_logits_paper"] == 50 * 29
+    assert latency.figures["equal_logits_interleaved"] == 50 * 29
+    throughput = run_throughput_simulated(options)
+    assert throughput.figures["effective_tops"] == pytest.approx(54.0, rel=0.01)
+    assert throughput.figures["simulated_tops_paper_fifo_16"] == pytest.approx(54.0, rel=0.01)
+    assert throughput.figures["simulated_tops_paper"] >= 54.0
+    assert throughput.figures["modelled_gops_per_watt"] == pytest.approx(1547, rel=0.02)
+    for result, published in ((mapping, "80.1"), (latency, "| paper | MAU paper |")):
+        assert published in shown(result, tmp_path)
