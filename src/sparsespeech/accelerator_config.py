@@ -19,6 +19,30 @@ from typing import Any
 
 from sparsespeech.errors import AcceleratorConfigError
 
+# The largest values that make sense; far above any device, low enough to compile and to simulate.
+_MOST: dict[str, float] = {
+    "frequency_mhz": 100_000,
+    "grid_rows": 64,
+    "grid_columns": 64,
+    "row_lanes": 64,
+    "windows": 1024,
+    "multipliers_per_window": 64,
+    "window_columns": 65_536,
+    "weight_words": 2**20,
+    "weight_bits": 16,
+    "activation_bits": 16,
+    "partial_sum_bits": 62,
+    "window_fifo": 65_536,
+    "chain_fifo": 65_536,
+    "staging_frames": 1024,
+    "contexts": 1024,
+    "sequence_bytes": 2**40,
+    "flit_activations": 1024,
+    "flit_bits": 65_536,
+    "slots": 256,
+}
+_DEEPEST_STAGE = 1000  # cycles
+
 
 @dataclass(frozen=True)
 class StageDepths:
@@ -103,13 +127,16 @@ class AcceleratorConfig:
                 raise AcceleratorConfigError(
                     f"{self.name}: {entry.name} = {value}, expected more than 0"
                 )
+        for name, most in _MOST.items():
+            self._check(getattr(self, name) <= most, name, f"at most {most:,}")
         for entry in fields(StageDepths):
             depth = getattr(self.stages, entry.name)
-            if depth < 0:
+            if not 0 <= depth <= _DEEPEST_STAGE:
                 raise AcceleratorConfigError(
-                    f"{self.name}: stages.{entry.name} = {depth}, expected 0 or more"
+                    f"{self.name}: stages.{entry.name} = {depth}, expected 0 to {_DEEPEST_STAGE}"
                 )
-        self._check(self.cores <= self.grid_rows * self.grid_columns, "cores", "the grid's sites")
+        sites = self.grid_rows * self.grid_columns
+        self._check(self.cores <= sites, "cores", f"at most {sites}, the sites of the grid")
         self._check(self.row_lanes % 4 == 0, "row_lanes", "a multiple of the 4 gates of a unit")
         for name in ("windows", "window_columns", "flit_activations", "slots"):
             value = getattr(self, name)
@@ -291,7 +318,9 @@ def target(name: str, overrides: Path | None = None) -> AcceleratorConfig:
         return config
     try:
         values = tomllib.loads(overrides.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise AcceleratorConfigError(f"{overrides}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise AcceleratorConfigError(f"{overrides}: cannot be read as TOML: {error}") from None
     _check_keys(AcceleratorConfig, values, str(overrides))
     stages = values.pop("stages", {})
@@ -309,7 +338,8 @@ def _check_keys(kind: type[Any], values: Any, source: str) -> None:
                 f"{source}: unknown key {key!r}; known: {', '.join(types)}"
             )
         if not _fits(value, str(types[key])):
-            raise AcceleratorConfigError(f"{source}: {key} = {value!r}, expected {types[key]!s}")
+            expected = "a table" if key == "stages" else types[key]
+            raise AcceleratorConfigError(f"{source}: {key} = {value!r}, expected {expected}")
 
 
 def _fits(value: Any, kind: str) -> bool:

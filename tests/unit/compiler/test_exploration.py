@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
+from sparsespeech.compiler.compilation import compile_model
 from sparsespeech.compiler.exploration import (
     DesignPoint,
     Sweep,
@@ -86,14 +87,21 @@ def test_a_machine_is_counted_once_for_all_its_clocks() -> None:
     assert seen == [(done, 4) for done in range(5)]
 
 
-def test_more_words_than_steps_take_more_cycles() -> None:
-    model = small_model()
-    lean = replace(GRID, multipliers_per_window=1, weight_words=64)
-    rich = replace(lean, multipliers_per_window=4)
-    lean_cycles, rich_cycles = (
-        modelled_latency(model, config, "paper").cycles for config in (lean, rich)
-    )
-    assert lean_cycles > rich_cycles
+@pytest.mark.parametrize("multipliers", [1, 4])
+def test_a_pass_takes_the_words_that_the_packer_stores(multipliers: int) -> None:
+    model = small_model(hidden=16)
+    config = replace(GRID, multipliers_per_window=multipliers, weight_words=64)
+    program = compile_model(model, config)
+    passes = {step.layer: step for step in modelled_latency(model, config, "paper").passes}
+    assert set(passes) == {"layer1", "layer2", "layer3"}
+    longer = []
+    for layer, step in passes.items():
+        tasks = [task for task in program.tasks if program.chains[task.chain].layer == layer]
+        words = max(int(task.word_count.max()) for task in tasks)
+        steps = max(program.chains[task.chain].row_groups for task in tasks)
+        assert step.multiply == max(words, steps)
+        longer.append(words > steps)
+    assert any(longer) == (multipliers == 1)
 
 
 @given(st.lists(st.tuples(st.integers(1, 6) | st.none(), st.integers(1, 6)), max_size=12))

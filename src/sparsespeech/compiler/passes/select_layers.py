@@ -20,6 +20,12 @@ def select_layers(plan: Plan) -> Plan:
             f"the model has activations of {plan.model.activation_bits} bit (wide mode, R10); "
             "accelerator programs run 8 bit: quantize the model without --bits 16"
         )
+    if plan.config.activation_bits < plan.model.activation_bits:
+        raise CompileError(
+            f"{plan.config.name} has activations of {plan.config.activation_bits} bit, the model "
+            f"needs {plan.model.activation_bits}; set activation_bits = "
+            f"{plan.model.activation_bits} with --config"
+        )
     graph = plan.model.graph
     names = accelerated_names(graph, plan.host_layers)
     chosen = tuple(layer for layer in graph.layers if layer.name in names)
@@ -31,7 +37,8 @@ def select_layers(plan: Plan) -> Plan:
     for layer in chosen:
         _refuse_kind(layer)
         if recurrent is not None:
-            raise NoProgramError(
+            stacked = isinstance(layer, Lstm)  # the model's fault; else that of --host-layers
+            raise (NoProgramError if stacked else CompileError)(
                 f"layer {layer.name!r} comes after the recurrent layer {recurrent!r}; the "
                 "accelerator ends with its first recurrent layer: compute the rest on the host "
                 f"with --host-layers {','.join(_names_from(graph, layer))}"
