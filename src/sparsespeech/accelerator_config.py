@@ -42,6 +42,7 @@ _MOST: dict[str, float] = {
     "slots": 256,
 }
 _DEEPEST_STAGE = 1000  # cycles
+_STREAMS = 4096  # row lanes times windows
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class AcceleratorConfig:
     weight_bits: int = 8
     activation_bits: int = 8
     partial_sum_bits: int = 26
-    window_fifo: int = 32  # rows between a window and the adder tree
+    window_fifo: int = 16  # rows between a window and the adder tree
     chain_fifo: int = 16  # partial sums, and gate inputs, that wait for the next core
     double_buffered: bool = False  # two banks of activations: loading hides behind multiplying
     load_word_bytes: int = 2  # that a window's store takes in a cycle
@@ -129,6 +130,10 @@ class AcceleratorConfig:
                 )
         for name, most in _MOST.items():
             self._check(getattr(self, name) <= most, name, f"at most {most:,}")
+        streams = self.row_lanes * self.windows
+        self._check(
+            streams <= _STREAMS, "row_lanes", f"at most {_STREAMS} with windows, not {streams}"
+        )
         for entry in fields(StageDepths):
             depth = getattr(self.stages, entry.name)
             if not 0 <= depth <= _DEEPEST_STAGE:

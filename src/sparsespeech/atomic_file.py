@@ -8,24 +8,42 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` atomically; on OSError the old file is left."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files; on OSError, which names the path at fault, none is replaced.
+
+    Only renames are left when the first file changes. (A kill between two renames can leave the
+    rest as they were.)
+    """
+    partials = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in contents}
+    path = Path()
     try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+        for path, partial in partials.items():
+            with partial.open("wb") as stream:
+                stream.write(contents[path])
+                stream.flush()
+                os.fsync(stream.fileno())
+        for path, partial in partials.items():
+            partial.replace(path)
+    except BaseException as error:
+        for partial in partials.values():
+            with suppress(OSError):  # what made the write fail is what counts
+                partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # not the sibling's, nor both of a rename
+            error.filename2 = None
         raise
-    _sync_folder(path.parent)
+    for folder in {path.parent for path in contents}:
+        _sync_folder(folder)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -142,22 +142,28 @@ CONFIG_ATTACKS = {
         with_manifest(set_in("config.stages.fetch", -1)), r"stages.fetch = -1, expected 0.*P6"
     ),
     "stage of 2^50 cycles": Attack(
-        with_manifest(set_in("config.stages.fetch", 2**50)), r"the deepest of stages is.*P6"
+        with_manifest(set_in("config.stages.fetch", 2**50)),
+        r"stages.fetch = 11.*24, expected 0 to 1000 .*P6",
     ),
     "name with control signs": Attack(
         with_manifest(set_in("config.name", "\x1b[2J")), r"name = '.x1b.*expected 1 to 80 print.*P6"
     ),
     "grid of 2^53 sites": Attack(
-        with_manifest(set_in("config.grid_rows", 2**52)), r"grid_rows \* grid_columns is.*P6"
+        with_manifest(set_in("config.grid_rows", 2**52)), r"grid_rows = .*at most 64 .*P6"
     ),
     "2^30 windows": Attack(
-        with_manifest(set_in("config.windows", 2**30)), r"row_lanes \* windows is.*P6"
+        with_manifest(set_in("config.windows", 2**30)), r"windows = .*at most 1,024 .*P6"
     ),
     "wheel of 2^40 slots": Attack(
-        with_manifest(set_in("config.slots", 2**40)), r"config: slots is.*P6"
+        with_manifest(set_in("config.slots", 2**40)), r"slots = .*at most 256 .*P6"
+    ),
+    "2^16 streams a core": Attack(
+        with_manifest(lambda values: values["config"].update(row_lanes=64, windows=1024)),
+        r"row_lanes = 64, expected at most 4096 with windows.*P6",
     ),
     "memory of 2^50 words": Attack(
-        with_manifest(set_in("config.weight_words", 2**50)), r"config: weight_words is.*P6"
+        with_manifest(set_in("config.weight_words", 2**50)),
+        r"weight_words = .*at most 1,048,576 .*P6",
     ),
 }
 

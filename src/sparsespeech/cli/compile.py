@@ -137,9 +137,12 @@ def _check_paths(dump: Path | None, output: Path | None) -> None:
 
 
 def _write_plans(folder: Path, plans: dict[str, Any]) -> None:
-    with atomic_file.new_folder(folder) as partial:
-        for name, plan in plans.items():
-            (partial / name).write_text(json.dumps(plan, indent=1), encoding="utf-8")
+    try:
+        with atomic_file.new_folder(folder) as partial:
+            for name, plan in plans.items():
+                (partial / name).write_text(json.dumps(plan, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error  # not the partial one
 
 
 def _figures(

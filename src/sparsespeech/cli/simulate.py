@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -76,8 +77,7 @@ def run(
     Latency is that of the accelerator alone, from the first flit of an utterance to its last
     output. Values come from the program's own memory images.
     """
-    for option, path in (("--trace", trace_file), ("--vcd", vcd), ("--html", html)):
-        _check_output(option, path)
+    _check_outputs({"--trace": trace_file, "--vcd": vcd, "--html": html})
     accelerator = Accelerator(load_program(program), host_backend=host_backend)
     model = accelerator.program.model
     inputs = tuple(read_spoken_input(path, model) for path in named_recordings(audio, limit))
@@ -102,11 +102,20 @@ def run(
         print_simulation(table_console(), simulation)
 
 
-def _check_output(option: str, path: Path | None) -> None:
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise typer.BadParameter(
-            f"{path}: give the path of a file in an existing folder", param_hint=option
-        )
+def _check_outputs(paths: dict[str, Path | None]) -> None:
+    """Before any work: files in folders that can be written, a file of its own for each option."""
+    taken: dict[Path, str] = {}
+    for option, path in paths.items():
+        if path is None:
+            continue
+        if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+            raise typer.BadParameter(
+                f"{path}: give the path of a file in an existing folder that you can write",
+                param_hint=option,
+            )
+        other = taken.setdefault(path.resolve(), option)
+        if other != option:
+            raise typer.BadParameter(f"{path}: is the file of {other} too", param_hint=option)
 
 
 def _run(
@@ -157,13 +166,12 @@ def _write_files(
     vcd: Path | None,
     html: Path | None,
 ) -> None:
-    """Everything is made before the first file is written."""
-    contents: list[tuple[Path, str]] = []
+    """All files or none."""
+    contents: dict[Path, str] = {}
     if trace_file is not None:
-        contents.append((trace_file, json.dumps(trace(simulation.run))))
+        contents[trace_file] = json.dumps(trace(simulation.run))
     if vcd is not None:
-        contents.append((vcd, value_change_dump(simulation.run)))
+        contents[vcd] = value_change_dump(simulation.run)
     if html is not None:
-        contents.append((html, simulation_page(simulation)))
-    for path, content in contents:
-        atomic_file.write_text(path, content)
+        contents[html] = simulation_page(simulation)
+    atomic_file.write_all({path: content.encode() for path, content in contents.items()})

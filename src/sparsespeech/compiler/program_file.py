@@ -19,7 +19,7 @@ import numpy as np
 from sparsespeech import atomic_file
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import Program
-from sparsespeech.compiler.program_rules import prove_config, prove_program
+from sparsespeech.compiler.program_rules import prove_program
 from sparsespeech.compiler.program_values import decode_value, encode_value
 from sparsespeech.errors import (
     AcceleratorConfigError,
@@ -162,7 +162,6 @@ def _config(values: Any) -> AcceleratorConfig:
     if config.to_json() != values:
         missing = sorted(set(config.to_json()) - set(values)) or ["stages"]
         raise ProgramFileError(f"config: {missing[0]!r} is missing or incomplete (rule P6)")
-    prove_config(config)
     return config
 
 
@@ -222,8 +221,11 @@ def _content(file: Path) -> bytes:
         with file.open("rb") as stream:
             content = stream.read(facts.st_size + 1)
     except OSError as error:
+        advice = ""
+        if isinstance(error, FileNotFoundError):
+            advice = "; make a program of a model with `sparsespeech compile MODEL --output`"
         raise ProgramFileError(
-            f"cannot be read: {error.strerror or os.strerror(error.errno or 0)} (rule P1)"
+            f"cannot be read: {error.strerror or os.strerror(error.errno or 0)}{advice} (rule P1)"
         ) from None
     except ValueError as error:  # a path with a null byte
         raise ProgramFileError(f"cannot be read: {error} (rule P1)") from None

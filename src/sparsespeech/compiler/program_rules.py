@@ -27,30 +27,9 @@ from sparsespeech.compiler.stream_graph import prove_acyclic
 from sparsespeech.errors import CompileError, ProgramFileError
 from sparsespeech.model_file.canonical_json import shown
 
-# Caps of rule P6, so that a forged configuration cannot ask for more memory than its model.
-SITES = 4096
-STREAMS_OF_CORE = 4096
-SLOTS = 1024
-WEIGHT_WORDS = 2**20
-STAGE_DEPTH = 2**16
-
-
-def prove_config(config: AcceleratorConfig) -> None:
-    """Rule P6: the caps; raises ProgramFileError that names the parameters."""
-    for what, found, cap in (
-        ("grid_rows * grid_columns", config.grid_rows * config.grid_columns, SITES),
-        ("row_lanes * windows", config.row_lanes * config.windows, STREAMS_OF_CORE),
-        ("slots", config.slots, SLOTS),
-        ("weight_words", config.weight_words, WEIGHT_WORDS),
-        ("the deepest of stages", max(vars(config.stages).values()), STAGE_DEPTH),
-    ):
-        if found > cap:
-            raise ProgramFileError(f"config: {what} is {found}, at most {cap} (rule P6)")
-
 
 def prove_program(program: Program) -> None:
     """Raise ProgramFileError, naming entry and rule, unless the program computes its model."""
-    prove_config(program.config)
     try:
         plan = _compiled_again(program)
         connections = connections_of(plan)

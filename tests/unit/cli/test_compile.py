@@ -143,7 +143,7 @@ def test_dump_before_a_failure_tells_how_far_it_came(run: Run, tmp_path: Path) -
         (("--objective", "power"), ("'power' is not one of latency, throughput", "--objective")),
         (("--host-layers", "layer2"), ("expected the last 1: layer5",)),
         (("--host-layers", "layer9"), ("no layer 'layer9'",)),
-        (("--config", "no.toml"), ("no.toml", "cannot be read as TOML")),
+        (("--config", "no.toml"), ("no.toml: cannot be read: No such file",)),
         (("--output", "nowhere/a.program"), ("existing folder", "--output")),
         (("--output", "a.bin"), ("must end in .program",)),
     ],
