@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.circuit_check import check_circuits
 from sparsespeech.compiler.connections import Connections, connections_of
 from sparsespeech.compiler.ir import Plan

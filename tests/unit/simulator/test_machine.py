@@ -205,3 +205,38 @@ def test_results_do_not_depend_on_numpy_types() -> None:
     program = tiny_program("interleaved")
     ends = [entry.astype(np.int64) for entry in uniform_row_ends(program)]
     assert simulate(program, ends, [[2, 3]]).cycles == run(program, [[2, 3]]).cycles
+
+
+def test_both_directions_of_a_core_share_one_stream_and_its_slots() -> None:
+    """Interleaved: chains of both directions name the same stream; its flits never coincide."""
+    program = deepspeech_program("interleaved")
+    tails: dict[int, set[int | None]] = {}
+    for chain in program.chains:
+        if chain.role == "recurrent":
+            core = program.tasks[chain.tasks[-1]].core
+            tails.setdefault(core, set()).add(chain.output_stream)
+    assert len(tails) == 4
+    waves = [[3, 2], [2]]
+    found = run(program, waves)
+    frames = sum(map(sum, waves))
+    for core, streams in tails.items():
+        (number,) = streams
+        assert number is not None
+        stream = program.streams[number]
+        assert stream.source == core
+        put_on = found.flits[number]
+        assert len(put_on) == 2 * frames  # a frame of each direction
+        cycles = np.concatenate(put_on)
+        assert (np.diff(cycles) > 0).all()
+        assert set((cycles % MAU.slots).tolist()) <= set(stream.slots)
+        made = [out for out in found.outputs if program.chains[out.chain].output_stream == number]
+        delay = stream_delay(program, number)
+        assert sorted(out.arrival for out in made) == [int(one[-1]) + delay for one in put_on]
+        directions = [out.frame.direction for out in made]
+        assert directions.count("forward") == directions.count("backward") == frames
+
+
+def stream_delay(program: Program, number: int) -> int:
+    """From putting on to the host."""
+    hops = next(sink.hops for sink in program.streams[number].sinks if sink.core == HOST)
+    return hops * MAU.stages.hop + MAU.stages.eject
