@@ -18,9 +18,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.backend import Executor, Threads, default_backend, load_backend
 from sparsespeech.compiler.program import Program
-from sparsespeech.compiler.program_file import load_program
+from sparsespeech.compiler.program_file import check_same_config, load_program
 from sparsespeech.errors import BackendError, SimulationError
 from sparsespeech.graph import Graph
 from sparsespeech.model_file.model import IntegerModel
@@ -84,16 +85,22 @@ class Accelerator:
         self,
         program: Program | str | Path,
         *,
+        config: AcceleratorConfig | None = None,
         backend: str = "simulator",
         host_backend: str | None = None,
         threads: Threads = "auto",
     ) -> None:
         """Load ``program``, or the program file of that path.
 
+        With ``config``, the accelerator one has, a program for any other configuration is refused.
         ``host_backend`` runs the layers that are not on the accelerator; None: "cpu", or
         "reference" where the native engine was not built. Raises ProgramFileError or BackendError.
         """
-        self.program = program if isinstance(program, Program) else load_program(Path(program))
+        if not isinstance(program, Program):
+            program = load_program(Path(program), config)
+        elif config is not None:
+            check_same_config(program.config, config)
+        self.program = program
         self.device = load_device(backend, self.program)
         self.host = host_executor(self.program, host_backend, threads)
 

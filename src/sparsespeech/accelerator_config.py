@@ -47,7 +47,7 @@ _STREAMS = 4096  # row lanes times windows
 
 @dataclass(frozen=True)
 class StageDepths:
-    """Registers between two points of the machine, in cycles; see ``simulator/timing.md``."""
+    """Registers between two points, in cycles, at least 1; see ``simulator/timing.md``."""
 
     fetch: int = 3  # address, memory, output register of the weight memory; then activations
     activation_read: int = 2
@@ -111,7 +111,9 @@ class AcceleratorConfig:
     slots: int = 16  # of the wheel by which links are shared
     stages: StageDepths = field(default_factory=StageDepths)
     reference_power_watts: float | None = None  # as published, for the energy model
-    reference_utilisation: float = 0.801  # of the multipliers while that power was measured
+    # Share of the cycles that multiply while that power was measured: 28,160 row groups a frame of
+    # DeepSpeech 2048, on 34 cores of 1,024 + 32 cycles (Table II and section IV of S2).
+    reference_activity: float = 28_160 / (34 * (1024 + 32))
     static_power_share: float = 0.4  # of the reference power; an assumption, named as one
 
     def __post_init__(self) -> None:
@@ -136,9 +138,9 @@ class AcceleratorConfig:
         )
         for entry in fields(StageDepths):
             depth = getattr(self.stages, entry.name)
-            if not 0 <= depth <= _DEEPEST_STAGE:
+            if not 1 <= depth <= _DEEPEST_STAGE:
                 raise AcceleratorConfigError(
-                    f"{self.name}: stages.{entry.name} = {depth}, expected 0 to {_DEEPEST_STAGE}"
+                    f"{self.name}: stages.{entry.name} = {depth}, expected 1 to {_DEEPEST_STAGE}"
                 )
         sites = self.grid_rows * self.grid_columns
         self._check(self.cores <= sites, "cores", f"at most {sites}, the sites of the grid")

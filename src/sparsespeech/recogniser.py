@@ -78,7 +78,8 @@ def load(
 
     ``backend`` None: "cpu", or "reference" where the native engine was not built. ``threads``
     "auto": all that this process may use. ``target``: the accelerator of ``backend="simulator"``,
-    which also takes a program file as the model (and is then the default). Raises ModelFileError,
+    which also takes a program file as the model (and is then the default); a program for another
+    accelerator than ``target`` is refused. Raises ModelFileError,
     BackendError, EngineMemoryError, UnsupportedLayerError, or on the way to an accelerator
     CompileError, AcceleratorConfigError or ProgramFileError.
     """
@@ -96,14 +97,13 @@ def _load_program(
     path: Path, backend: str | None, threads: Threads, target: str | None
 ) -> Recogniser:
     """The recogniser of a compiled program; another backend runs the model inside it."""
+    from sparsespeech.accelerator_config import target as named_target
     from sparsespeech.compiler.program_file import load_program
 
-    if target is not None:
-        raise BackendError(
-            f"{path}: a program is compiled for one target already; leave --target {target} out"
-        )
-    program = load_program(path)
     name = backend or "simulator"
+    if target is not None:
+        _check_has_target(name)
+    program = load_program(path, None if target is None else named_target(target))
     executor = None
     if name == "simulator":
         executor = _accelerator(program.model, name, threads, program=program)
@@ -112,13 +112,17 @@ def _load_program(
 
 def _accelerator(model: IntegerModel, backend: str, threads: Threads, **choice: Any) -> Executor:
     """An executor for a ``target`` or of a ``program``."""
+    _check_has_target(backend)
+    from sparsespeech.accelerator_executor import SimulatorExecutor
+
+    return SimulatorExecutor(model, threads=threads, **choice)
+
+
+def _check_has_target(backend: str) -> None:
     if backend != "simulator":
         raise BackendError(
             f"backend {backend!r} is no accelerator and has no target; add --backend simulator"
         )
-    from sparsespeech.accelerator_executor import SimulatorExecutor
-
-    return SimulatorExecutor(model, threads=threads, **choice)
 
 
 class Recogniser:

@@ -138,12 +138,12 @@ CONFIG_ATTACKS = {
     "windows are three": Attack(
         with_manifest(set_in("config.windows", 3)), r"windows = 3, expected a power of two.*P6"
     ),
-    "stage below 0": Attack(
-        with_manifest(set_in("config.stages.fetch", -1)), r"stages.fetch = -1, expected 0.*P6"
+    "stage without a register": Attack(
+        with_manifest(set_in("config.stages.fetch", 0)), r"stages.fetch = 0, expected 1.*P6"
     ),
     "stage of 2^50 cycles": Attack(
         with_manifest(set_in("config.stages.fetch", 2**50)),
-        r"stages.fetch = 11.*24, expected 0 to 1000 .*P6",
+        r"stages.fetch = 11.*24, expected 1 to 1000 .*P6",
     ),
     "name with control signs": Attack(
         with_manifest(set_in("config.name", "\x1b[2J")), r"name = '.x1b.*expected 1 to 80 print.*P6"

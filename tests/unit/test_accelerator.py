@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 
 import sparsespeech as ss
 from sparsespeech.accelerator import Accelerator, device_names, host_model, load_device
+from sparsespeech.accelerator_config import StageDepths
 from sparsespeech.errors import (
+    AcceleratorConfigError,
     BackendError,
     InputWindowsError,
     ProgramFileError,
@@ -151,3 +154,20 @@ def test_damaged_program(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ProgramFileError, match=r"a\.program: "):
         Accelerator(path)
+
+
+def test_program_for_another_accelerator(tmp_path: Path) -> None:
+    path = tmp_path / "a.program"
+    small_program(1).save(path)
+    other = replace(GRID, contexts=2)
+    for program in (path, small_program(1)):
+        assert Accelerator(program, config=GRID).program.config == GRID
+        with pytest.raises(ProgramFileError, match=r"contexts = 4, .* with 2; .*\(rule P10\)"):
+            Accelerator(program, config=other)
+
+
+@pytest.mark.parametrize("stage", [entry.name for entry in fields(StageDepths)])
+def test_stages_have_registers(stage: str) -> None:
+    with pytest.raises(AcceleratorConfigError, match=rf"stages\.{stage} = 0, expected 1 to "):
+        replace(GRID, stages=replace(GRID.stages, **{stage: 0}))
+    assert replace(GRID, stages=replace(GRID.stages, **{stage: 1})).stages

@@ -16,13 +16,16 @@ from rich.progress import Progress
 
 from sparsespeech import atomic_file
 from sparsespeech.accelerator import Accelerator, AcceleratorRun
+from sparsespeech.accelerator_config import TARGETS
+from sparsespeech.accelerator_config import target as named_target
 from sparsespeech.backend import load_backend
+from sparsespeech.cli.accelerator_options import ConfigOption
 from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cli.simulation_input import SpokenInput, named_recordings, read_spoken_input
 from sparsespeech.cli.simulation_output import print_simulation
 from sparsespeech.cli.tables import table_console
+from sparsespeech.compiler.compilation import DEFAULT_TARGET
 from sparsespeech.compiler.program import Program
-from sparsespeech.compiler.program_file import load_program
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.decoding.softmax import log_softmax
@@ -67,6 +70,13 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare all logits with the reference executor.")
     ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(TARGETS), help="The accelerator one has; other programs are refused."
+        ),
+    ] = None,
+    config: ConfigOption = None,
     trace_file: TraceOption = None,
     vcd: DumpOption = None,
     html: HtmlOption = None,
@@ -77,10 +87,19 @@ def run(
     Latency is that of the accelerator alone, from the first flit of an utterance to its last
     output. Values come from the program's own memory images.
     """
-    _check_outputs({"--trace": trace_file, "--vcd": vcd, "--html": html})
-    accelerator = Accelerator(load_program(program), host_backend=host_backend)
+    given = {program: "the program", **dict.fromkeys(audio, "an input")}
+    if config is not None:
+        given[config] = "the file of --config"
+    outputs = {"--trace": trace_file, "--vcd": vcd, "--html": html}
+    _check_outputs(outputs, given)
+    wanted = None
+    if target is not None or config is not None:
+        wanted = named_target(target or DEFAULT_TARGET, config)
+    accelerator = Accelerator(program, config=wanted, host_backend=host_backend)
     model = accelerator.program.model
-    inputs = tuple(read_spoken_input(path, model) for path in named_recordings(audio, limit))
+    recordings_found = named_recordings(audio)
+    _check_outputs(outputs, dict.fromkeys(recordings_found, "a recording"))
+    inputs = tuple(read_spoken_input(path, model) for path in recordings_found[:limit])
     start = time.perf_counter()
     result = _run(accelerator, inputs, in_flight)
     wall_s = time.perf_counter() - start
@@ -102,9 +121,12 @@ def run(
         print_simulation(table_console(), simulation)
 
 
-def _check_outputs(paths: dict[str, Path | None]) -> None:
-    """Before any work: files in folders that can be written, a file of its own for each option."""
-    taken: dict[Path, str] = {}
+def _check_outputs(paths: dict[str, Path | None], inputs: dict[Path, str]) -> None:
+    """Before any work: files in folders that can be written, a file of its own for each option.
+
+    None of them may be one of ``inputs``, which are named by what they are.
+    """
+    taken = {os.path.realpath(path): f"{what} that is read" for path, what in inputs.items()}
     for option, path in paths.items():
         if path is None:
             continue
@@ -113,9 +135,12 @@ def _check_outputs(paths: dict[str, Path | None]) -> None:
                 f"{path}: give the path of a file in an existing folder that you can write",
                 param_hint=option,
             )
-        other = taken.setdefault(path.resolve(), option)
-        if other != option:
-            raise typer.BadParameter(f"{path}: is the file of {other} too", param_hint=option)
+        other = taken.get(os.path.realpath(path))
+        if other is not None:
+            raise typer.BadParameter(
+                f"{path}: is {other} too; name another file", param_hint=option
+            )
+        taken[os.path.realpath(path)] = f"the file of {option}"
 
 
 def _run(

@@ -31,8 +31,8 @@ class SpokenInput:
     windows: NDArray[np.uint8]  # [T, C]
 
 
-def named_recordings(paths: Iterable[Path], limit: int | None = None) -> list[Path]:
-    """Recordings of files, folders and manifests, the first ``limit`` of them.
+def named_recordings(paths: Iterable[Path]) -> list[Path]:
+    """Recordings of files, folders and manifests.
 
     Raises AudioError or ManifestError.
     """
@@ -42,7 +42,7 @@ def named_recordings(paths: Iterable[Path], limit: int | None = None) -> list[Pa
             found += [utterance.audio_filepath for utterance in read_manifest(path)]
         else:
             found += find_recordings([path])
-    return found if limit is None else found[:limit]
+    return found
 
 
 def read_spoken_input(path: Path, model: IntegerModel) -> SpokenInput:

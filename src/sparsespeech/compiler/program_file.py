@@ -70,7 +70,7 @@ def load_program(path: Path, config: AcceleratorConfig | None = None) -> Program
     try:
         program = decode_program(_content(path))
         if config is not None:
-            _check_same_config(program.config, config)
+            check_same_config(program.config, config)
     except ProgramFileError as error:
         message = f"{path}: {error}".replace("\n", " ")
         if len(message) > _LONGEST_MESSAGE:  # keep both ends: the file and the rule
@@ -196,8 +196,8 @@ def _take_model(tensors: Tensors) -> Any:
         raise ProgramFileError(f"tensor {_MODEL!r}: {error} (rule P7)") from None
 
 
-def _check_same_config(found: AcceleratorConfig, wanted: AcceleratorConfig) -> None:
-    """Rule P10."""
+def check_same_config(found: AcceleratorConfig, wanted: AcceleratorConfig) -> None:
+    """Rule P10: ProgramFileError where a program compiled for ``found`` is given to ``wanted``."""
     ours, theirs = wanted.to_json(), found.to_json()
     for name, value in ours.items():
         if theirs[name] != value:

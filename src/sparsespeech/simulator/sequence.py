@@ -108,8 +108,9 @@ class SequenceMemory:
             if HOST != sequence.chain and order.frames(wave) > sequence.frames:
                 raise SimulationError(
                     f"wave {wave} has {order.frames(wave)} frames, the sequence memory of chain "
-                    f"{sequence.chain} holds {sequence.frames}; shorten the utterances or put "
-                    "fewer of them in flight"
+                    f"{sequence.chain} holds {sequence.frames}; shorten the utterances, put fewer "
+                    "of them in flight (--in-flight), or compile for more sequence_bytes (now "
+                    f"{config.sequence_bytes}; `sparsespeech compile --config FILE.toml`)"
                 )
         self.sequence = sequence
         self._order = order

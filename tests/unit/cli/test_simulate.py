@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from sparsespeech.accelerator_config import TARGETS
 from sparsespeech.cli.main import main
 from sparsespeech.model_file.writer import write_model
 from sparsespeech.recogniser import load
@@ -135,6 +136,7 @@ def test_recording_longer_than_the_memories(run: Run, program: Path, tmp_path: P
     audio = recording(tmp_path / "x.wav", 3.0)
     page = tmp_path / "t.html"
     assert_refused(run("simulate", program, audio, "--html", page), "150 frames", "sequence memory")
+    assert_refused(run("simulate", program, audio), "sequence_bytes", "--config", "--in-flight")
     assert not page.exists()
 
 
@@ -154,6 +156,50 @@ def test_output_in_no_folder(run: Run, program: Path, tmp_path: Path) -> None:
     for option in ("--trace", "--vcd", "--html"):
         result = run("simulate", program, audio, option, tmp_path / "none" / "x")
         assert_refused(result, "existing folder", option)
+
+
+def test_outputs_that_would_replace_inputs(run: Run, program: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "speech"
+    folder.mkdir()
+    audio = recording(folder / "x.wav")
+    manifest = tmp_path / "m.jsonl"
+    entry = {"audio_filepath": str(audio), "duration": 0.4, "text": ""}
+    manifest.write_text(json.dumps(entry))
+    alias = tmp_path / "alias"
+    alias.symlink_to(program)
+    settings = tmp_path / "c.toml"
+    settings.write_text("cores = 3")
+    kept = {path: path.read_bytes() for path in (program, audio, manifest, settings)}
+    for option in ("--trace", "--vcd", "--html"):
+        for inputs in ([audio], [folder, "--limit", 1], [manifest]):
+            for output in (audio, tmp_path / "speech" / ".." / "speech" / "x.wav", program, alias):
+                result = run("simulate", program, *inputs, option, output)
+                assert_refused(result, option, "that is read too")
+        assert_refused(run("simulate", program, manifest, option, manifest), option, "an input")
+        result = run("simulate", program, audio, "--config", settings, option, settings)
+        assert_refused(result, option, "--config that is read")
+    assert {path: path.read_bytes() for path in kept} == kept
+    new = tmp_path / "new"
+    result = run("simulate", program, audio, "--trace", new, "--html", tmp_path / "." / "new")
+    assert_refused(result, "--html", "the file of --trace")
+    assert not new.exists()
+
+
+def test_program_for_another_accelerator(run: Run, tmp_path: Path) -> None:
+    audio, program = recording(tmp_path / "x.wav", 0.2), tmp_path / "a.program"
+    mau, settings = TARGETS["mau-stratix10"], tmp_path / "c.toml"
+    small_program(1, config=mau).save(program)
+    same = run("simulate", program, audio, "--target", mau.name)
+    assert (same[0], same[2]) == (0, "")
+    page = tmp_path / "t.html"
+    other = run("simulate", program, audio, "--target", "ddese-vu9p", "--html", page)
+    assert_refused(other, "a.program", "'mau-stratix10'", "'ddese-vu9p'", "rule P10")
+    assert not page.exists()
+    settings.write_text("staging_frames = 8")
+    other = run("simulate", program, audio, "--config", settings)
+    assert_refused(other, "staging_frames = 4", "with 8")
+    assert run("transcribe", "--model", program, "--target", mau.name, audio)[0] == 0
+    assert_refused(run("simulate", program, audio, "--target", "x"), "target 'x' does not exist")
 
 
 # ---- transcribe --------------------------------------------------------------------------------
@@ -183,12 +229,13 @@ def test_transcribe_with_targets_that_cannot_be(run: Run, program: Path, tmp_pat
     write_model(small_program(1).model, tmp_path / "m.safetensors")
     model = tmp_path / "m.safetensors"
     assert_refused(
-        run("transcribe", "--model", program, "--target", "tiny", audio), "one target already"
+        run("transcribe", "--model", program, "--target", "tiny", audio), "compiled for", "tiny"
     )
-    assert_refused(
-        run("transcribe", "--model", model, "--backend", "reference", "--target", "tiny", audio),
-        "add --backend simulator",
-    )
+    for given in (model, program):
+        choice = ("--backend", "reference", "--target", "tiny")
+        assert_refused(
+            run("transcribe", "--model", given, *choice, audio), "add --backend simulator"
+        )
     assert_refused(
         run("transcribe", "--model", model, "--backend", "simulator", "--target", "x", audio),
         "target 'x' does not exist",
