@@ -310,7 +310,7 @@ def test_commands_name_other_damaged_files(
         (["train", str(deep), *output], "deep.yaml"),
         (["train", str(nul), *output], "NUL"),
         (["train", str(tmp_path / "no.yaml"), *output], "no.yaml"),
-        (["train", "an4", *output, *data, *pruned], "layer1.weight"),
+        (["train", "english-small", *output, *data, *pruned], "layer1.weight"),
         (["inspect", str(tmp_path / "empty")], "empty"),
         (["inspect", str(model), "--html", str(tmp_path / "x.html"), "--sweep", str(deep)],
          "deep.yaml"),

@@ -33,8 +33,8 @@ def configurations(draw: st.DrawFn) -> AcceleratorConfig:
     return AcceleratorConfig(
         name="random",
         device="none",
-        grid_rows=draw(st.integers(60, 65)),
-        grid_columns=draw(st.integers(60, 65)),
+        grid_rows=draw(st.integers(60, 64)),
+        grid_columns=draw(st.integers(60, 64)),
         cores=draw(st.integers(3500, 3600)),
         row_lanes=draw(st.sampled_from([4, 8])),
         windows=draw(st.sampled_from([1, 2, 4])),
