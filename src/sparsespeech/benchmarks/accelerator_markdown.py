@@ -31,14 +31,13 @@ def deepbench_markdown(result: BenchResult) -> str:
     rows = result.table("product")
     columns: dict[str, Cell] = {
         "source": lambda row: row["source"],
-        "window FIFO": lambda row: str(row["window_fifo"]),
         "loads": lambda row: row["loads"],
         "cycles a vector": lambda row: f"{row['cycles_per_vector']:,.0f}",
         "TOPS": lambda row: f"{row['real_tops']:.3f}",
         "effective TOPS": lambda row: f"{row['effective_tops']:.1f}",
     }
     published = [
-        [row["platform"], "", "", "", f"{row['real_tops']:.2f}", f"{row['effective_tops']:.1f}"]
+        [row["platform"], "", "", f"{row['real_tops']:.2f}", f"{row['effective_tops']:.1f}"]
         for row in result.table("published")
     ]
     table = [[cell(row) for cell in columns.values()] for row in rows]
@@ -127,7 +126,6 @@ def _throughput(result: BenchResult) -> Iterator[str]:
     columns: dict[str, Cell] = {
         "mapping": lambda row: row["mapping"],
         "source": lambda row: row["source"],
-        "window FIFO": lambda row: str(row["window_fifo"]),
         "cycles a frame": lambda row: f"{row['cycles_per_frame']:,.0f}",
         "effective TOPS": lambda row: f"{row['effective_tops']:.2f}",
         "TOPS of nonzeros": lambda row: f"{row['real_tops']:.3f}",

@@ -9,7 +9,7 @@ lengths, have the cycles of any speech.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.benchmarks.result import BenchResult
@@ -24,8 +24,6 @@ from sparsespeech.simulator.fabric import RowEnds
 from sparsespeech.simulator.machine import Run, simulate
 from sparsespeech.simulator.weights import task_weights
 
-# With FIFOs of 16 row groups no part of a load hides behind the multiplying, as in S2's 67.5 TOPS.
-PAPER_WINDOW_FIFO = 16
 Progress = Callable[[str], None]
 
 
@@ -92,11 +90,6 @@ class TimedProgram:
         tasks = range(len(program.tasks))
         row_ends = tuple(task_weights(program, task).row_end for task in tasks)
         return cls(program, row_ends, program.metrics())
-
-    def with_window_fifo(self, depth: int) -> TimedProgram:
-        """The same on a machine with other FIFOs between windows and adder tree."""
-        config = replace(self.program.config, window_fifo=depth)
-        return replace(self, program=replace(self.program, config=config))
 
     def run(self, waves: Sequence[Sequence[int]]) -> Run:
         """Utterances given by their frames; those of a wave are in flight together."""

@@ -127,7 +127,7 @@ def draw_throughput_simulated(result: BenchResult, left: Axes, right: Axes) -> N
 
 def _stream_label(row: Row) -> str:
     if row["source"] == "simulator":
-        return f"{row['mapping']}: simulated, FIFOs of {row['window_fifo']}"
+        return f"{row['mapping']}: simulated"
     return f"{row['mapping']}: loads never hidden"
 
 
@@ -143,7 +143,7 @@ def draw_deepbench_simulated(result: BenchResult, left: Axes, right: Axes) -> No
 
 def _product_label(row: Row) -> str:
     if row["source"] == "simulator":
-        return f"simulated, FIFOs of {row['window_fifo']},\nloads of {row['loads']}"
+        return f"simulated, each core loads\n{row['loads']}"
     return "arithmetic, loads never hidden"
 
 
