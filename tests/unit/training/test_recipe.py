@@ -21,6 +21,15 @@ def test_bundled_recipes_are_valid(name: str) -> None:
     assert load_recipe(name).name == name
 
 
+def test_a_recipe_that_starts_from_another_has_its_width() -> None:
+    recipes = {name: load_recipe(name) for name in bundled_recipes()}
+    started = {name: Path(recipe.model.initial).name
+               for name, recipe in recipes.items() if recipe.model.initial}  # fmt: skip
+    assert {"an4-sparse", "english-medium-dense"} <= set(started)
+    for name, initial in started.items():
+        assert recipes[name].model.hidden == recipes[initial].model.hidden, name
+
+
 def test_the_two_models_of_the_readme_have_recipes() -> None:
     assert {"an4", "english-small"} <= set(bundled_recipes())
 
