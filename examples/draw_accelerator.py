@@ -59,9 +59,7 @@ def random_model(hidden: int) -> IntegerModel:
 
 def run_on_accelerator(model: IntegerModel, mapping: Mapping, frames: int) -> Run:
     """One utterance on the simulator, on the accelerator of the MAU paper."""
-    simulator = Simulator(lower(model, TARGETS["mau-stratix10"], mapping))
-    simulator.push([np.zeros((frames, 494), dtype=np.uint8)])
-    return simulator.counters()
+    return Simulator(lower(model, TARGETS["mau-stratix10"], mapping)).timing([[frames]])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
@@ -9,10 +10,12 @@ from typing import cast
 import numpy as np
 
 from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.compiler.connections import connections_of
 from sparsespeech.compiler.ir import Plan
 from sparsespeech.compiler.passes.place import place
 from sparsespeech.compiler.passes.split import split
 from sparsespeech.compiler.program import Chain, Mapping, Program, Tail, Task
+from sparsespeech.compiler.slot_wheel import wires_of
 from sparsespeech.graph import Graph, Linear, Lstm, deepspeech
 from sparsespeech.model_file.model import IntegerModel
 
@@ -27,6 +30,20 @@ def placed_plan(
     model = cast(IntegerModel, SimpleNamespace(graph=graph))
     plan = Plan(model, config, mapping, accelerated=names)
     return place(split(replace(plan, row_groups=dict(zip(names, row_groups, strict=True)))))
+
+
+def most_used_port(plan: Plan) -> int:
+    """Slots that the streams of a port need: results of a recurrence all, any other stream one."""
+    used: Counter[tuple[int, str]] = Counter()
+    for one in connections_of(plan).connections:
+        if one.alone:
+            continue
+        width = one.slots if one.in_loop else 1
+        used[one.source, f"put {wires_of(one.kind)}"] += width
+        for sink in one.sinks:
+            heads = "heads" if sink in one.heads else wires_of(one.kind)
+            used[sink, f"take {heads}"] += width
+    return max(used.values())
 
 
 def full_size(config: AcceleratorConfig, mapping: Mapping) -> Plan:

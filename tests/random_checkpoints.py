@@ -18,7 +18,7 @@ from torch import Tensor
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Graph, Linear, Lstm, deepspeech
-from sparsespeech.training.checkpoint import Checkpoint
+from sparsespeech.training.checkpoint import Checkpoint, save_checkpoint
 
 SYMBOLS = " abcdefghijklmnopqrstuvwxyz'"
 
@@ -59,6 +59,34 @@ def random_checkpoint(
         weights={name: _draw(rng, t, sparsity, gain) for name, t in shapes.items()},
         facts={"recipe": {"name": "random"}, "progress": {}},
     )
+
+
+def write_checkpoint(
+    run: Path,
+    checkpoint: Checkpoint,
+    recipe: Mapping[str, Any],
+    more: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """The folder of ``checkpoint`` in ``run``, as training would leave it.
+
+    Its weights are the average; ``more`` has tensors by their names in the file ("weights.NAME").
+    """
+    state = {
+        "recipe": recipe,
+        "progress": {"hours": 0.1},
+        "graph": checkpoint.graph.to_json(),
+        "features": checkpoint.features.to_json(),
+        "mean": checkpoint.mean.tolist(),
+        "deviation": checkpoint.deviation.tolist(),
+        "labels": list(checkpoint.labels),
+    }
+    tensors = {f"average.{name}": tensor for name, tensor in checkpoint.weights.items()}
+    return save_checkpoint(run, checkpoint.step, tensors | dict(more or {}), {}, state, keep=1)
+
+
+def trained_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The weights once more, as those that the optimizer moves."""
+    return {f"weights.{name}": tensor.clone() for name, tensor in checkpoint.weights.items()}
 
 
 def _with_lstm(graph: Graph, changes: Mapping[str, Any]) -> Graph:

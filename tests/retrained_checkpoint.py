@@ -7,10 +7,15 @@ import torch
 
 from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
 from sparsespeech.quantization.settings import FixedPoint
-from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 from sparsespeech.training.float_recogniser import build_model
 from sparsespeech.training.recipe import parse_recipe
-from tests.random_checkpoints import random_checkpoint, random_frames
+from tests.random_checkpoints import (
+    random_checkpoint,
+    random_frames,
+    trained_weights,
+    write_checkpoint,
+)
 from tests.tone_corpus import tiny_recipe
 
 
@@ -26,19 +31,7 @@ def retrained_checkpoint(
     retraining.freeze()
     optimizer = {"steps": 30, "learning_rate": 0.01, "bfloat16": False}
     recipe = tiny_recipe(manifest, fixed_point=fixed_point, pruning=None, optimizer=optimizer)
-    state = {
-        "recipe": parse_recipe(recipe, "test").model_dump(mode="json"),
-        "progress": {"hours": 0.1},
-        "graph": source.graph.to_json(),
-        "features": source.features.to_json(),
-        "mean": source.mean.tolist(),
-        "deviation": source.deviation.tolist(),
-        "labels": list(source.labels),
-    }
-    tensors = {
-        f"{kind}.{name}": tensor.clone()
-        for kind in ("weights", "average")
-        for name, tensor in source.weights.items()
-    }
-    tensors |= {f"fixed_point.{name}": state for name, state in retraining.tensors().items()}
-    return load_checkpoint(save_checkpoint(run, 7, tensors, {}, state, keep=1))
+    more = trained_weights(source)
+    more |= {f"fixed_point.{name}": state for name, state in retraining.tensors().items()}
+    dumped = parse_recipe(recipe, "test").model_dump(mode="json")
+    return load_checkpoint(write_checkpoint(run, source, dumped, more))

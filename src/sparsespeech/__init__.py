@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sparsespeech.accelerator import Accelerator
-    from sparsespeech.compiler.compilation import compile_model as compile
+    from sparsespeech.compilation import compile_model as compile
     from sparsespeech.compiler.program import Program
     from sparsespeech.errors import SparseSpeechError
     from sparsespeech.recogniser import Recogniser, Transcription, load
@@ -27,7 +27,7 @@ __all__ = [
 _HOME = {
     "Accelerator": "accelerator", "Program": "compiler.program", "Recogniser": "recogniser",
     "SparseSpeechError": "errors", "StreamResult": "streaming", "Transcription": "recogniser",
-    "TranscriptionStream": "streaming", "compile": "compiler.compilation", "load": "recogniser",
+    "TranscriptionStream": "streaming", "compile": "compilation", "load": "recogniser",
 }  # fmt: skip
 
 

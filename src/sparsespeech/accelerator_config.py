@@ -49,7 +49,7 @@ _STREAMS = 4096  # row lanes times windows
 class StageDepths:
     """Registers between two points, in cycles, at least 1; see ``simulator/timing.md``."""
 
-    fetch: int = 3  # address, memory, output register of the weight memory; then activations
+    fetch: int = 3  # address and memory of the weights, exit of the fetch-ahead buffer
     activation_read: int = 2
     multiply: int = 2
     segment_sums: int = 2  # G products to the sums of the two rows that share a word
@@ -72,13 +72,17 @@ class StageDepths:
     def window(self) -> int:
         """From the issue of a row's last word to its sum at the head of the window's FIFO."""
         return (
-            self.fetch
-            + self.activation_read
+            self.activation_read
             + self.multiply
             + self.segment_sums
             + self.accumulate
             + self.window_fifo
         )
+
+    @property
+    def fetch_ahead_words(self) -> int:
+        """Of the buffer between a weight memory and its multipliers; see rule T2."""
+        return self.fetch + 1
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,12 @@ class AcceleratorConfig:
         return self.multipliers_per_window * entry + self.split_bits + 1
 
     @property
+    def fetch_ahead_bits(self) -> int:
+        """Registers of one core that hold fetched words, each with a mark of the task's last."""
+        words = self.row_lanes * self.windows * self.stages.fetch_ahead_words
+        return words * (self.word_bits + 1)
+
+    @property
     def peak_tops(self) -> float:
         """Dense-equivalent 10^12 operations a second, two a weight; 69.6 in S2."""
         per_cycle = 2 * self.cores * self.multipliers * self.compression
@@ -275,7 +285,6 @@ TARGETS: dict[str, AcceleratorConfig] = {
             grid_rows=3,
             grid_columns=11,
             cores=33,
-            slots=32,  # 11 row groups talk to the host, credits and outputs
         ),
         AcceleratorConfig(
             name="ddese-vu9p",

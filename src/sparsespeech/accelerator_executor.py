@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsespeech.accelerator import host_executor
+from sparsespeech.accelerator_waves import check_windows
 from sparsespeech.backend import Session, Threads
-from sparsespeech.compiler.compilation import DEFAULT_TARGET, compile_model
+from sparsespeech.compilation import DEFAULT_TARGET, compile_model
 from sparsespeech.compiler.program import Program
-from sparsespeech.errors import InputWindowsError, SessionFinishedError, UnsupportedLayerError
+from sparsespeech.errors import SessionFinishedError, UnsupportedLayerError
 from sparsespeech.model_file.model import IntegerModel, OutputLayer
 from sparsespeech.simulator.cell import UnitState
 from sparsespeech.simulator.simulator import Simulator
@@ -83,24 +84,19 @@ class SimulatorExecutor:
 
     def _no_frames(self, windows: Windows) -> tuple[Logits, list[tuple[str, float]]]:
         """An utterance without frames does not reach the accelerator."""
-        if windows.ndim != 2 or windows.shape[1] != self._inputs or windows.dtype != np.uint8:
-            raise InputWindowsError(
-                f"feature windows must be uint8[T, {self._inputs}], got {windows.dtype.name} of "
-                f"shape {list(windows.shape)}"
-            )
+        check_windows(windows, self._inputs)
         times = [(layer.name, 0.0) for layer in self._program.model.layers]
         return np.empty((0, self._labels), dtype=np.int64), times
 
 
 class _SimulatorSession:
-    """One utterance of a unidirectional model; the frames so far must fit the accelerator."""
+    """One utterance of a unidirectional model, of any length: its sequence memory is a ring."""
 
     def __init__(self, simulator: Simulator, host: Session, labels: int) -> None:
         self._simulator = simulator
         self._host = host
         self._labels = labels
         self._state = UnitState.first(simulator.arithmetic.units)
-        self._frames = 0
         self._finished = False
 
     def push(self, windows: Windows) -> Logits:
@@ -109,9 +105,7 @@ class _SimulatorSession:
             raise SessionFinishedError("windows were pushed after finish(); start a new session")
         if len(windows) == 0:
             return np.empty((0, self._labels), dtype=np.int64)
-        self._simulator.check([self._frames + len(windows)])
         outputs, _ = self._simulator.timed_layers(windows, self._state)
-        self._frames += len(windows)
         return self._host.push(outputs)
 
     def finish(self) -> None:

@@ -25,6 +25,8 @@
     ├── CompileError                a model that does not fit an accelerator
     │   └── NoProgramError          a model that can be mapped, but not run by a program yet
     ├── ProgramFileError            an accelerator program that is damaged or of another kind
+    ├── AcceleratorError            a use of an accelerator that its state does not allow
+    │   └── AcceleratorFullError    more frames or utterances than an accelerator can hold
     ├── SimulationError             an accelerator run that cannot be simulated
     ├── EngineMemoryError           an executor found no memory for a model or an utterance
     ├── InputWindowsError           feature windows of another type or width than the model's
@@ -129,6 +131,14 @@ class NoProgramError(CompileError):
 
 class ProgramFileError(SparseSpeechError):
     """An accelerator program is damaged, or belongs to another configuration."""
+
+
+class AcceleratorError(SparseSpeechError):
+    """An accelerator is asked for what its state does not allow: no program, no such utterance."""
+
+
+class AcceleratorFullError(AcceleratorError):
+    """Frames or utterances are more than the memories of an accelerator hold; none was taken."""
 
 
 class SimulationError(SparseSpeechError):

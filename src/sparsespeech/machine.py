@@ -54,7 +54,9 @@ def cpu_quota(process: Path = _CGROUP_OF_PROCESS, root: Path = _CGROUP_ROOT) -> 
 
 
 def affinity() -> int:
-    """Processors that this process may run on."""
+    """Processors that this process may run on; all where the system, as macOS, does not say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
     return len(os.sched_getaffinity(0))
 
 

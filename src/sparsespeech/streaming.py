@@ -18,19 +18,18 @@ import soxr
 from numpy.typing import NDArray
 
 from sparsespeech.audio.recording import check_sample_rate
-from sparsespeech.audio.samples import clip_samples, to_float32
+from sparsespeech.audio.samples import check_chunk
 from sparsespeech.audio.speech_gate import SpeechGate
 from sparsespeech.backend import Session
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.softmax import log_softmax
 from sparsespeech.decoding.transcript import Transcript, Word
-from sparsespeech.errors import AudioError, EngineMemoryError, SessionFinishedError
+from sparsespeech.errors import EngineMemoryError, SessionFinishedError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.features.window_stream import WindowStream
 from sparsespeech.model_file.model import InputQuantization
 
 LONGEST_UTTERANCE_S = 30.0
-_SOURCE = "samples of the stream"
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,12 @@ class TranscriptionStream:
         self._utterances = _UtteranceDecoder(settings, pause_s)
         self._samples = 0
         self._clipped = 0
-        self._finished = False
+        self._ended = False  # no sound follows
+        self._finished = False  # and all of it is text
 
     @property
     def finished(self) -> bool:
-        """Whether :meth:`finish` was called."""
+        """Whether :meth:`finish` has returned the last utterance."""
         return self._finished
 
     def accept_waveform(self, samples: NDArray[Any]) -> tuple[StreamResult, ...]:
@@ -124,7 +124,7 @@ class TranscriptionStream:
         SessionFinishedError after :meth:`finish`: such a chunk is refused and changes nothing.
         After EngineMemoryError the chunk is kept, and computed with the next one.
         """
-        self._check_unfinished()
+        self._check_unfinished(self._ended)
         chunk = self._checked(samples)
         if self._resampler is not None:
             chunk = self._resampler.resample_chunk(chunk)
@@ -138,18 +138,29 @@ class TranscriptionStream:
         """End the stream: the last utterance, without ``pause_s`` the whole recording.
 
         Raises SessionFinishedError the second time. With ``pause_s``, utterances that end in the
-        last frames are part of the last one.
+        last frames are part of the last one. After EngineMemoryError nothing is lost: call it
+        again.
         """
-        self._check_unfinished()
+        self._check_unfinished(self._finished)
+        if not self._ended:
+            self._end_sound()
         self._finished = True
+        try:
+            log_probabilities = self._compute()
+        except EngineMemoryError:
+            self._finished = False
+            raise
+        self._session.finish()
+        return self._result(self._utterances.finish(log_probabilities), final=True)
+
+    def _end_sound(self) -> None:
+        """Let the windows wait that only the end of the sound completes."""
+        self._ended = True
         if self._resampler is not None:
             rest = self._resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
             self._gate.accept(rest)
             self._waiting.append(self._windows.accept(rest))
         self._waiting.append(self._windows.finish())
-        log_probabilities = self._compute()
-        self._session.finish()
-        return self._result(self._utterances.finish(log_probabilities), final=True)
 
     def _take(self, chunk: NDArray[np.float32]) -> tuple[StreamResult, ...]:
         self._gate.accept(chunk)
@@ -171,16 +182,8 @@ class TranscriptionStream:
 
     def _checked(self, samples: NDArray[Any]) -> NDArray[np.float32]:
         """Samples as float32[n] within +-1."""
-        given = np.asarray(samples)
-        chunk = to_float32(given, source=_SOURCE)
-        if chunk.ndim != 1:
-            raise AudioError(
-                f"{_SOURCE} have shape {given.shape}, expected [samples] of one channel; mix the "
-                "channels to one first"
-            )
-        self._clipped += clip_samples(
-            chunk, source=_SOURCE, first_frame=self._samples, sample_rate_hz=self._rate
-        )
+        chunk, clipped = check_chunk(samples, first_frame=self._samples, sample_rate_hz=self._rate)
+        self._clipped += clipped
         self._samples += chunk.size
         return chunk
 
@@ -192,8 +195,8 @@ class TranscriptionStream:
         text = transcript.text if words else ""
         return StreamResult(text, words, final, duration_s, self._clipped)
 
-    def _check_unfinished(self) -> None:
-        if self._finished:
+    def _check_unfinished(self, finished: bool) -> None:
+        if finished:
             raise SessionFinishedError(
                 f"the stream was finished after {self._samples / self._rate:.3f} s and takes no "
                 "more; start a new one for the next recording"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sparsespeech.accelerator_executor import SimulatorExecutor
-from sparsespeech.compiler.compilation import compile_model
+from sparsespeech.compilation import compile_model
+from sparsespeech.compiler.program import Mapping
 from sparsespeech.errors import CompileError
 from sparsespeech.graph import Conv2d, Graph, Lstm, Output
 from tests.conformance.test_executors import MODELS, VECTORS, utterances
@@ -37,8 +38,8 @@ def test_many_vectors_run() -> None:
 
 @pytest.mark.parametrize("mapping", ["paper", "interleaved"])
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_logits_of_the_vector(name: str, mapping: str) -> None:
-    program = compile_model(MODELS[name], mapping=mapping)  # type: ignore[arg-type] # a choice
+def test_logits_of_the_vector(name: str, mapping: Mapping) -> None:
+    program = compile_model(MODELS[name], mapping=mapping)
     executor = SimulatorExecutor(MODELS[name], program=program)
     for windows, logits in utterances(VECTORS[name]):
         assert np.array_equal(executor.run(windows), logits)

@@ -13,6 +13,7 @@ from tests.fuzz.forged_files import (
     split,
     with_directory,
     with_header_text,
+    with_header_words,
     with_manifest,
     with_manifest_text,
 )
@@ -77,7 +78,7 @@ CONTAINER_ATTACKS = {
         PLAIN[:42] + PLAIN[42:106].upper() + PLAIN[106:], r"header: SHA-256 differs.*F3"
     ),
     "digest with a tail": Attack(
-        with_header_text(lambda text: text.replace('","manifest"', 'ff","manifest"', 1)),
+        with_header_words('","manifest"', 'ff","manifest"'),
         r"__metadata__ must hold.*F3",
     ),
     "third metadata key": Attack(
@@ -104,18 +105,18 @@ CONTAINER_ATTACKS = {
         r"key '__metadata__' occurs twice.*F4",
     ),
     "space in the header": Attack(
-        with_header_text(lambda text: text.replace('"shape":', '"shape": ', 1)),
+        with_header_words('"shape":', '"shape": '),
         r"header: is not canonical JSON.*F4",
     ),
     "line break in the header": Attack(
         with_header_text(lambda text: text[:-1] + "\n}"), r"header: is not canonical JSON.*F4"
     ),
     "escaped letter": Attack(
-        with_header_text(lambda text: text.replace('"input.mean"', '"input.m\\u0065an"', 1)),
+        with_header_words('"input.mean"', '"input.m\\u0065an"'),
         r"header: is not canonical JSON.*F4",
     ),
     "offset of 5000 digits": Attack(
-        with_header_text(lambda text: text.replace("[0,", f"[{'9' * 5000},", 1)),
+        with_header_words("[0,", f"[{'9' * 5000},"),
         r"header: integer 9+\.\.\. is beyond.*F4",
     ),
     "tail behind the header's object": Attack(
@@ -129,50 +130,40 @@ CONTAINER_ATTACKS = {
     "hole between tensors": Attack(with_directory(poke_hole), r"leaves a hole.*F5"),
     "tensors out of order": Attack(with_directory(swap_tensors), r"begins at .*F5"),
     "names out of order": Attack(
-        with_header_text(lambda text: text.replace('"input.deviation"', '"input.zeal"', 1)),
+        with_header_words('"input.deviation"', '"input.zeal"'),
         r"tensor 'input.mean': out of order.*F5",
     ),
-    "unknown dtype": Attack(
-        with_header_text(lambda text: text.replace('"F64"', '"F8_"', 1)), r"dtype 'F8_'.*F5"
-    ),
-    "dtype is a list": Attack(
-        with_header_text(lambda text: text.replace('"F64"', '["F64"]', 1)), r"dtype .*F5"
-    ),
+    "unknown dtype": Attack(with_header_words('"F64"', '"F8_"'), r"dtype 'F8_'.*F5"),
+    "dtype is a list": Attack(with_header_words('"F64"', '["F64"]'), r"dtype .*F5"),
     "huge shape": Attack(
-        with_header_text(lambda text: text.replace('"shape":[4]', '"shape":[2147483648]', 1)),
+        with_header_words('"shape":[4]', '"shape":[2147483648]'),
         r"takes 17179869184 bytes, data_offsets span 32.*F5",
     ),
     "huge shape and offsets": Attack(
-        with_header_text(
-            lambda text: text.replace(
-                '"shape":[4],"data_offsets":[0,32]',
-                '"shape":[134217728],"data_offsets":[0,1073741824]',
-                1,
-            )
+        with_header_words(
+            '"shape":[4],"data_offsets":[0,32]', '"shape":[134217728],"data_offsets":[0,1073741824]'
         ),
         r"ends at 1073741824, but \d+ bytes follow.*F5",
     ),
     "shape beyond its cap": Attack(
-        with_header_text(lambda text: text.replace('"shape":[4]', '"shape":[9000000000]', 1)),
+        with_header_words('"shape":[4]', '"shape":[9000000000]'),
         r"shape \[9000000000\] must be one or two counts.*F5",
     ),
     "negative shape": Attack(
-        with_header_text(lambda text: text.replace('"shape":[4]', '"shape":[-4]', 1)),
+        with_header_words('"shape":[4]', '"shape":[-4]'),
         r"shape \[-4\] must be one or two counts.*F5",
     ),
     "shape of true": Attack(
-        with_header_text(lambda text: text.replace('"shape":[4]', '"shape":[true]', 1)),
+        with_header_words('"shape":[4]', '"shape":[true]'),
         r"shape \[True\] must be one or two counts.*F5",
     ),
     "shape of three axes": Attack(
-        with_header_text(lambda text: text.replace('"shape":[4]', '"shape":[2,2,1]', 1)),
+        with_header_words('"shape":[4]', '"shape":[2,2,1]'),
         r"shape \[2, 2, 1\] must be one or two counts.*F5",
     ),
-    "offsets reversed": Attack(
-        with_header_text(lambda text: text.replace("[0,32]", "[32,0]", 1)), r"data_offsets.*F5"
-    ),
+    "offsets reversed": Attack(with_header_words("[0,32]", "[32,0]"), r"data_offsets.*F5"),
     "entry without shape": Attack(
-        with_header_text(lambda text: text.replace('"shape":[4],', "", 1)),
+        with_header_words('"shape":[4],', ""),
         r"must be an object of dtype, shape, data_offsets.*F5",
     ),
     "entry is a number": Attack(

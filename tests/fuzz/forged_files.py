@@ -84,6 +84,11 @@ def with_header_text(change: Callable[[str], str], base: bytes = PLAIN) -> bytes
     return seal(change(header).encode()) + buffer
 
 
+def with_header_words(old: str, new: str) -> bytes:
+    """The plain file with the first ``old`` of its header's text replaced by ``new``."""
+    return with_header_text(lambda text: text.replace(old, new, 1))
+
+
 def with_directory(change: Callable[[dict[str, Any]], object], base: bytes = PLAIN) -> bytes:
     """``base`` with the header's JSON object changed in place; manifest and tensors untouched."""
     header, buffer = split(base)

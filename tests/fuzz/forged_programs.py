@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,19 @@ from numpy.typing import NDArray
 
 from sparsespeech.accelerator_config import TARGETS
 from sparsespeech.compiler.lower import lower
-from sparsespeech.compiler.program import Program
+from sparsespeech.compiler.program import Program, Stream
 from sparsespeech.compiler.program_file import encode_program
 from sparsespeech.model_file.container import parse
+from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.model_file.writer import encode_model
 from tests.fuzz import forged_files
 from tests.fuzz.forged_files import Tensors, set_in
 from tests.random_models import random_integer_model
 
 
-def small_program() -> Program:
-    """Two linear layers and an LSTM of 6 units, both directions on the same cores."""
-    model = random_integer_model(
+def small_model() -> IntegerModel:
+    """Two linear layers and an LSTM of 6 units on the accelerator."""
+    return random_integer_model(
         np.random.default_rng(7),
         hidden=6,
         coefficients=4,
@@ -29,7 +31,11 @@ def small_program() -> Program:
         labels=5,
         sparsity=0.5,
     )
-    return lower(model, TARGETS["tiny"], "interleaved")
+
+
+def small_program() -> Program:
+    """Both directions on the same cores."""
+    return lower(small_model(), TARGETS["tiny"], "interleaved")
 
 
 PROGRAM = small_program()
@@ -81,6 +87,32 @@ def stream_of(kind: str) -> int:
         for number, stream in enumerate(PROGRAM.streams)
         if stream.kind == kind and stream.links
     )
+
+
+def credits_that_meet() -> bytes:
+    """A program whose core 1 gets two credits in one cycle, over links that they do not share.
+
+    Each direction has cores of its own; both give credits to the core that sends them frames.
+    """
+    config = replace(TARGETS["tiny"], grid_columns=3, cores=6)
+    program = lower(small_model(), config, "paper")
+    first, second = (
+        number
+        for number, stream in enumerate(program.streams)
+        if stream.kind == "credits" and stream.sinks[0].core == 1
+    )
+
+    def arrival(stream: Stream) -> int:
+        return stream.slots[0] + stream.sinks[0].hops * config.stages.hop
+
+    late = arrival(program.streams[first]) - arrival(program.streams[second])
+
+    def change(manifest: dict[str, Any]) -> None:
+        stream = manifest["streams"][second]
+        for holder in (stream, *stream["links"]):
+            holder["slots"] = [(slot + late) % config.slots for slot in holder["slots"]]
+
+    return forged_files.with_manifest(change, encode_program(program))
 
 
 def exchanged(path: str, first: int, second: int) -> bytes:

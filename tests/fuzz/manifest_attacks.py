@@ -216,6 +216,14 @@ MANIFEST_ATTACKS = {
     "sample rate 0": Attack(
         with_manifest(set_in("features.sample_rate_hz", 0)), r"feature constants break.*F10"
     ),
+    "huge sample rate": Attack(
+        with_manifest(set_in("features.sample_rate_hz", 2**31)),
+        r"break the rule 4000 <= sample_rate_hz <= 48000.*F10",
+    ),
+    "huge lifter": Attack(
+        with_manifest(set_in("features.lifter", 2**40)),
+        r"break the rule 0 <= lifter <= 65536.*F10",
+    ),
     "another front end": Attack(
         with_manifest(set_in("features.kind", "spectrogram")), r"features must be kind 'mfcc'.*F10"
     ),

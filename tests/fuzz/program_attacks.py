@@ -14,6 +14,7 @@ from tests.fuzz.forged_programs import (
     PROGRAM,
     added,
     as_bytes,
+    credits_that_meet,
     exchanged,
     moved,
     other_model,
@@ -356,6 +357,11 @@ STREAM_ATTACKS = {
             )
         ),
         r"stream '.*': link .* has the slots.*expected.*P9",
+    ),
+    "two flits at a port": Attack(
+        credits_that_meet(),
+        r"'credits of .*forward.*' and 'credits of .*backward.*' both hold slot \d+ of the port by "
+        r"which core 1 takes control flits;.*P9",
     ),
     "sequence of another chain": Attack(moved("sequences.0.chain", -1), r"sequences.0.chain.*P8"),
     "sequence with more frames": Attack(moved("sequences.0.frames", 1), r"sequences.0.frames.*P8"),

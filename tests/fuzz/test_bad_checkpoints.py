@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from sparsespeech.training.packed_checkpoint import pack_checkpoint
 from sparsespeech.training.parameter_shapes import parameter_shapes
 from sparsespeech.training.recipe import parse_recipe
 from tests.fuzz.bad_input import mutations, outcome, text_damage
+from tests.little_memory import little_memory
 from tests.random_checkpoints import random_checkpoint
 from tests.tone_corpus import write_corpus
 
@@ -347,8 +347,17 @@ def test_a_small_folder_asks_for_no_large_network(packed: Path) -> None:
     for name, entry in index["tensors"].items():
         entry["shape"] = shapes.get(name.partition(".")[2], entry["shape"])
     (packed / "packed.json").write_text(json.dumps(index))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for reader in READERS.values():
-        with pytest.raises(CheckpointError, match=r"elements in \d+ stored bytes"):
+        with little_memory(), pytest.raises(CheckpointError, match=r"elements in \d+ stored bytes"):
             reader(packed)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
+
+
+def test_what_is_more_than_little_memory() -> None:
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the kernel does not count anew")
+    with little_memory():
+        np.ones(2**20)
+    with pytest.raises(MemoryError), little_memory():
+        np.zeros(2**30)  # 8 GiB that nobody touches
+    with pytest.raises(AssertionError, match="bytes more were in use"), little_memory():
+        np.ones(2**24)  # 128 MiB

@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sparsespeech.accelerator_config import TARGETS
+from sparsespeech.compiler.lower import lower
+from sparsespeech.compiler.program import Program
 from sparsespeech.compiler.program_file import decode_program, encode_program, load_program
 from sparsespeech.errors import ModelFileError, ProgramFileError
+from sparsespeech.features.mfcc import MfccConfig
+from sparsespeech.graph import Graph, Linear, Output
 from sparsespeech.model_file.container import Container, parse, serialise
 from tests.fuzz.bad_input import Mutation, mutations, outcome
 from tests.fuzz.forged_programs import BASE
 from tests.fuzz.program_attacks import PROGRAM_ATTACKS
+from tests.random_models import random_model_of_graph
+
+PARSED = parse(BASE)
 
 
 def loads(content: bytes | bytearray) -> bool:
@@ -59,17 +67,28 @@ def test_every_rule_of_the_format_is_attacked(repository: Path) -> None:
 
 def test_no_flipped_bit_loads() -> None:
     bits = np.random.default_rng(11).permutation(8 * len(BASE))[:500]
-    assert [bit for bit in bits if loads(flipped(int(bit)))] == []
+    assert [bit for bit in bits if loads(flipped(BASE, int(bit)))] == []
 
 
 @pytest.mark.slow
-def test_no_flipped_bit_of_any_byte_loads() -> None:
-    bits = np.random.default_rng(12).integers(0, 8, len(BASE)) + 8 * np.arange(len(BASE))
-    assert [bit for bit in bits if loads(flipped(int(bit)))] == []
+def test_no_flipped_bit_at_all_of_a_tiny_program_loads() -> None:
+    content = tiny_program()
+    assert loads(content)
+    assert [bit for bit in range(8 * len(content)) if loads(flipped(content, bit))] == []
 
 
-def flipped(bit: int) -> bytearray:
-    damaged = bytearray(BASE)
+def tiny_program() -> bytes:
+    """A linear and an output layer of two inputs: a file of about 8 kB."""
+    graph = Graph((Linear("layer1", 2, 2), Output("layer2", 2, 3)))
+    features = MfccConfig(coefficients=2, context=0)
+    model = random_model_of_graph(
+        np.random.default_rng(12), graph, features, labels=2, sparsity=0.5
+    )
+    return encode_program(lower(model, TARGETS["tiny"], "paper"))
+
+
+def flipped(content: bytes, bit: int) -> bytearray:
+    damaged = bytearray(content)
     damaged[bit // 8] ^= 1 << bit % 8
     return damaged
 
@@ -81,14 +100,15 @@ def test_no_truncated_file_loads() -> None:
 def wrong_outcome(mutation: Mutation) -> str | None:
     """What came of a mutated manifest, if it was neither refused nor a legal other parameter."""
     try:
-        content = serialise(Container(mutation.values, parse(BASE).tensors))
+        content = serialise(Container(mutation.values, PARSED.tensors))
     except (ModelFileError, AttributeError, TypeError):
         return None  # the container cannot even write it
-    found = outcome(decode_program, content)
+    programs: list[Program] = []
+    found = outcome(lambda: programs.append(decode_program(content)))
     if found == "refused":
         return None
     free = mutation.place.startswith(("facts", "config.")) or content == BASE
-    if found == "accepted" and free and encode_program(decode_program(content)) == content:
+    if found == "accepted" and free and encode_program(*programs) == content:
         return None
     return f"{mutation.place}, {mutation.change}: {found}"
 
@@ -97,12 +117,18 @@ def wrong_outcome(mutation: Mutation) -> str | None:
     "places", ["mapping", r"sequences\.0\.directions$", r"tasks\.0\.core", "config$"]
 )
 def test_mutated_manifests_are_refused(places: str) -> None:
-    wrong = [wrong_outcome(mutation) for mutation in mutations(parse(BASE).manifest, places)]
+    wrong = [wrong_outcome(mutation) for mutation in mutations(PARSED.manifest, places)]
     assert wrong
     assert [text for text in wrong if text] == []
 
 
 @pytest.mark.slow
 def test_all_mutated_manifests_are_refused() -> None:
-    wrong = [wrong_outcome(mutation) for mutation in mutations(parse(BASE).manifest)]
+    """The reader takes any facts: those of one matrix stand for those of the others."""
+    wrong = [
+        wrong_outcome(mutation)
+        for mutation in mutations(PARSED.manifest)
+        if not re.match(r"facts\.\w+\.layer[2-9]", mutation.place)
+    ]
+    assert len(wrong) > 3000
     assert [text for text in wrong if text] == []

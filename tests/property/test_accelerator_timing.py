@@ -16,8 +16,9 @@ from sparsespeech.graph import deepspeech
 from sparsespeech.simulator.machine import Run, simulate
 from sparsespeech.simulator.weights import task_weights
 from tests.accelerator_plans import model_of_shapes
-from tests.cycle_stepped_machine import Log, Machine
-from tests.hand_made_programs import Layer, build_program
+from tests.cycle_stepped.clock import Log
+from tests.cycle_stepped.machine import Machine, Memories, memories_of_ends, memories_of_images
+from tests.hand_made_programs import Layer, build_program, even_slots, uniform_row_ends
 from tests.random_models import random_sparse_matrix
 
 STAGE_NAMES = list(StageDepths.__dataclass_fields__)
@@ -29,7 +30,7 @@ waves_in_flight = st.lists(
 @st.composite
 def configs(draw: st.DrawFn) -> AcceleratorConfig:
     """Small cores with any stage depths, FIFOs and banks."""
-    depths = draw(st.lists(st.integers(1, 4), min_size=len(STAGE_NAMES), max_size=len(STAGE_NAMES)))
+    depths = draw(st.lists(st.integers(1, 6), min_size=len(STAGE_NAMES), max_size=len(STAGE_NAMES)))
     return AcceleratorConfig(
         name="random",
         device="none",
@@ -75,6 +76,10 @@ def programs(draw: st.DrawFn) -> tuple[Program, list[np.ndarray], list[list[int]
         chosen = [np.flatnonzero(owners == stream) for stream in range(streams)]
         return [tuple(int(slot) for slot in entry[: rng.integers(1, 5)]) for entry in chosen]
 
+    longest = max(sum(wave) for wave in waves)
+    places = longest + draw(st.integers(0, 3))
+    if directions == ("forward",):  # a ring holds less than a wave
+        places = draw(st.integers(1, places))
     program = build_program(
         config,
         mapping,
@@ -83,7 +88,7 @@ def programs(draw: st.DrawFn) -> tuple[Program, list[np.ndarray], list[list[int]
         hidden,
         draw(st.sampled_from([1, 2])),
         slots,
-        places=max(sum(wave) for wave in waves) + draw(st.integers(0, 3)),
+        places=places,
         stretch=draw(st.integers(1, 2)),
         directions=directions,
     )
@@ -160,11 +165,24 @@ def assert_latencies(run: Run, log: Log) -> None:
         assert run.latencies[0][0] == max(ends) - first
 
 
-def check(made: tuple[Program, list[np.ndarray], list[list[int]]]) -> None:
-    """Run both machines."""
+def stepped_machine(
+    program: Program, row_ends: list[np.ndarray], waves: list[list[int]]
+) -> Machine:
+    """The stepped machine at the end of a run."""
+    run = simulate(program, row_ends, waves)
+    machine = Machine(program, memories_of_ends(row_ends), waves)
+    machine.run(len(run.outputs), run.cycles + 100)
+    return machine
+
+
+def check(
+    made: tuple[Program, list[np.ndarray], list[list[int]]], memories: Memories | None = None
+) -> None:
+    """Run both machines; ``memories`` of the stepped one, if not made from the row ends."""
     program, row_ends, waves = made
     run = simulate(program, row_ends, waves)
-    log = Machine(program, row_ends, waves).run(len(run.outputs), run.cycles + 100)
+    stepped = Machine(program, memories or memories_of_ends(row_ends), waves)
+    log = stepped.run(len(run.outputs), run.cycles + 100)
     assert_same(program, run, log)
     assert_latencies(run, log)
 
@@ -196,4 +214,51 @@ def test_every_cycle_of_a_compiled_program(mapping: Mapping) -> None:
     )
     program = lower(model, config, mapping)
     row_ends = [task_weights(program, task).row_end for task in range(len(program.tasks))]
-    check((program, row_ends, [[3, 2], [2]]))
+    check((program, row_ends, [[3, 2], [2]]), memories_of_images(program))
+
+
+def waiting_program(units: int, outputs: int, mapping: Mapping, **parameters: int) -> Program:
+    """One or two chains of a linear layer, then an LSTM whose steps take long."""
+    config = replace(
+        TARGETS["tiny"],
+        grid_rows=7,
+        grid_columns=7,
+        cores=49,
+        window_columns=8,
+        flit_activations=2,
+        contexts=1,
+        stages=StageDepths(pointwise=300),
+        **parameters,
+    )
+    kinds = ("activations", "credits", "order", "partial_sums", "gate_inputs")
+    slots = even_slots(config.slots, dict.fromkeys(kinds, 4))
+    directions = ("forward",) if mapping == "paper" else ("forward", "backward")
+    layer = Layer(outputs, 2 if mapping == "interleaved" else 1)
+    return build_program(config, mapping, 4, [layer], units, 1, slots, directions=directions)
+
+
+@pytest.mark.parametrize(
+    ("frames", "places", "units"), [(2, 5, 1), (3, 4, 1), (4, 6, 2), (2, 7, 3)]
+)
+@pytest.mark.parametrize("mapping", ["paper", "interleaved"])
+def test_heads_fill_the_queue_that_they_have(
+    mapping: Mapping, frames: int, places: int, units: int
+) -> None:
+    """Gate inputs of ``places`` row groups run ahead of a slow step, and ``frames`` more wait."""
+    program = waiting_program(units, 4, mapping, staging_frames=frames, chain_fifo=places)
+    machine = stepped_machine(program, uniform_row_ends(program), [[20]])
+    stagings = [core.staging for core in machine.cores.values() if core.staging.recurrent]
+    assert [staging.most_heads for staging in stagings] == [frames + places // units]
+
+
+@pytest.mark.parametrize("frames", [2, 3, 4])
+def test_orders_fill_the_queue_that_they_have(frames: int) -> None:
+    """The first chain of a layer is ahead of the second, which has 400 words more."""
+    program = waiting_program(2, 8, "interleaved", staging_frames=frames)
+    slow = program.sequences[1].chain
+    row_ends = [
+        ends + 400 * (task.chain == slow)
+        for task, ends in zip(program.tasks, uniform_row_ends(program), strict=True)
+    ]
+    machine = stepped_machine(program, row_ends, [[12]])
+    assert [sequence.most_orders for sequence in machine.sequences] == [0, frames]

@@ -50,4 +50,4 @@ def test_logits_are_those_of_the_reference(
         utterances, result.logits, result.latency_cycles, strict=True
     ):
         assert np.array_equal(logits, reference.run(windows))
-        assert len(windows) < cycles <= result.timing.cycles
+        assert len(windows) < cycles <= result.counters.cycles

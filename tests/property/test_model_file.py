@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from sparsespeech.model_file.sparse_encoding import decode_gaps, encode_gaps
 from sparsespeech.model_file.tensors import model_tensors
 from sparsespeech.model_file.writer import encode_model
 from tests.random_models import random_integer_model, sparse_from_dense
+from tests.same_values import assert_same
 
 ONE_DIRECTION = {"bidirectional": False, "merge": "concatenate"}
 TWO_DIRECTIONS = {"bidirectional": True}
@@ -44,35 +44,12 @@ def models(draw: st.DrawFn) -> IntegerModel:
     return random_integer_model(np.random.default_rng(draw(st.integers(0, 2**32))), **kind)
 
 
-def assert_same(first: Any, second: Any, where: str = "model") -> None:
-    """Equality of types, dtypes, shapes and bits, all the way down; arrays are read-only."""
-    assert type(first) is type(second), where
-    if is_dataclass(first):
-        for field in fields(first):
-            name = field.name
-            assert_same(getattr(first, name), getattr(second, name), f"{where}.{name}")
-    elif isinstance(first, np.ndarray):
-        assert first.dtype == second.dtype and first.shape == second.shape, where
-        assert first.tobytes() == second.tobytes(), where
-        assert not second.flags.writeable, where
-    elif isinstance(first, tuple):
-        assert len(first) == len(second), where
-        for number, (one, other) in enumerate(zip(first, second, strict=True)):
-            assert_same(one, other, f"{where}[{number}]")
-    elif isinstance(first, dict):
-        assert first.keys() == second.keys(), where
-        for key, value in first.items():
-            assert_same(value, second[key], f"{where}[{key!r}]")
-    else:
-        assert first == second, where
-
-
 @given(models())
 @settings(max_examples=60)
 def test_a_model_survives_the_file(model: IntegerModel) -> None:
     content = encode_model(model)
     read = decode_model(content)
-    assert_same(model, read)
+    assert_same(model, read, "model")
     assert encode_model(read) == content
 
 
@@ -82,7 +59,7 @@ def test_a_model_survives_the_file(model: IntegerModel) -> None:
 def test_many_models_survive_the_file(model: IntegerModel) -> None:
     content = encode_model(model)
     read = decode_model(content)
-    assert_same(model, read)
+    assert_same(model, read, "model")
     assert encode_model(read) == content
 
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import sparsespeech as ss
-from sparsespeech.accelerator import Accelerator, device_names, host_model, load_device
+from sparsespeech.accelerator import Accelerator, host_model
 from sparsespeech.accelerator_config import StageDepths
+from sparsespeech.accelerator_device import device_names
 from sparsespeech.errors import (
     AcceleratorConfigError,
+    AcceleratorError,
+    AcceleratorFullError,
     BackendError,
     InputWindowsError,
     ProgramFileError,
-    SimulationError,
 )
+from sparsespeech.features.context_window import context_windows, quantize_frames
+from sparsespeech.features.mfcc import MfccConfig, extract_mfcc
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
+from sparsespeech.simulator.device import SimulatedDevice
 from tests.compiled_programs import GRID, random_windows, small_program
+from tests.scripted_backend import babble
 
 
-def accelerator(**choices: object) -> Accelerator:
-    return Accelerator(small_program(1), host_backend="reference", **choices)  # type: ignore[arg-type] # forwarded
+def accelerator(**choices: Any) -> Accelerator:
+    return Accelerator(small_program(1), host_backend="reference", **choices)
 
 
 def test_one_utterance() -> None:
@@ -32,17 +41,18 @@ def test_one_utterance() -> None:
     result = machine.run(windows)
     assert np.array_equal(result.logits[0], ReferenceExecutor(machine.program.model).run(windows))
     assert result.outputs[0].shape == (7, 16)
-    assert result.latency_cycles == (result.timing.latencies[0][0],)
+    assert result.latency_cycles == (result.counters.utterances[0].latency,)
     assert result.latency_s[0] == pytest.approx(result.latency_cycles[0] / 100e6)  # 100 MHz
 
 
 def test_several_utterances_in_waves() -> None:
-    machine = accelerator()
+    device = SimulatedDevice(GRID)
+    machine = accelerator(backend=device)
     utterances = [random_windows(n, frames) for n, frames in enumerate((3, 8, 1))]
     told: list[int] = []
     result = machine.run(utterances, in_flight=2, progress=told.append)
     assert told == [2, 3]
-    assert result.timing.waves == ((3, 8), (1,))
+    assert device.run_record().waves == ((3, 8), (1,))
     assert [len(logits) for logits in result.logits] == [3, 8, 1]
     reference = ReferenceExecutor(machine.program.model)
     for windows, logits in zip(utterances, result.logits, strict=True):
@@ -53,27 +63,104 @@ def test_each_run_begins_at_cycle_zero() -> None:
     machine = accelerator()
     windows = random_windows(0, 4)
     first, second = machine.run(windows), machine.run(windows)
-    assert first.timing.cycles == second.timing.cycles
-    assert first.timing.waves == second.timing.waves == ((4,),)
+    assert first.counters.cycles == second.counters.cycles
+    assert first.latency_cycles == second.latency_cycles
 
 
 def test_waves_share_the_machine() -> None:
     """Two waves take longer than one, and less than twice as long: they overlap."""
     machine = accelerator()
     windows = random_windows(0, 8)
-    one = machine.run(windows).timing.cycles
-    two = machine.run([windows, windows]).timing.cycles
+    one = machine.run(windows).counters.cycles
+    two = machine.run([windows, windows]).counters.cycles
     assert one < two < 2 * one
 
 
-def test_device_methods() -> None:
-    device = load_device("simulator", small_program(1))
-    device.push([random_windows(0, 2)])
-    device.push([random_windows(1, 3)])
-    assert [len(part) for part in device.read()] == [2]
-    assert device.counters().waves == ((2,), (3,))
-    device.reset()
-    with pytest.raises(SimulationError, match="no results are waiting"):
+def test_utterances_in_pieces_take_the_cycles_of_whole_ones() -> None:
+    machine = accelerator()
+    windows = random_windows(0, 9)
+    whole = machine.run(windows)
+    machine.reset()
+    (name,) = machine.begin()
+    for part in np.split(windows, [1, 4, 8]):
+        machine.push(name, part)
+        assert machine.read() == []
+    machine.finish(name)
+    (found,) = machine.read()
+    assert (found.utterance, found.first, found.last) == (name, 0, True)
+    assert np.array_equal(found.logits, whole.logits[0])
+    assert [entry.latency for entry in machine.counters().utterances] == [whole.latency_cycles[0]]
+
+
+def test_a_refused_utterance_leaves_nothing_behind() -> None:
+    machine = accelerator()
+    windows = random_windows(0, 3)
+    with pytest.raises(InputWindowsError):
+        machine.run([windows, windows[:, 1:]], in_flight=2)
+    assert machine.read() == []
+    (name,) = machine.begin()  # nothing is in flight any more
+    machine.push(name, windows)
+    machine.finish(name)
+    assert len(machine.read()[0].logits) == 3
+
+
+def test_another_program_is_loaded(tmp_path: Path) -> None:
+    machine = accelerator()
+    machine.begin()
+    small_program(3).save(tmp_path / "b.program")
+    windows = random_windows(0, 4)
+    for program in (small_program(3), tmp_path / "b.program"):
+        machine.load(program)
+        expected = ReferenceExecutor(small_program(3).model).run(windows)
+        assert np.array_equal(machine.run(windows).logits[0], expected)
+    other = replace(small_program(2), config=replace(GRID, contexts=2))
+    with pytest.raises(ProgramFileError, match=r"contexts = 2, .* with 4; .*\(rule P10\)"):
+        machine.load(other)
+    other.save(tmp_path / "c.program")
+    with pytest.raises(ProgramFileError, match=r"c\.program: .*\(rule P10\)"):
+        machine.load(tmp_path / "c.program")
+    assert np.array_equal(machine.run(windows).logits[0], expected)
+
+
+def test_windows_are_those_of_the_model(tmp_path: Path) -> None:
+    machine = accelerator()
+    samples = babble(0.3)
+    path = tmp_path / "x.wav"
+    soundfile.write(path, samples, 16_000, subtype="FLOAT")
+    windows = machine.windows(samples)
+    assert windows.dtype == np.uint8 and windows.shape == (15, 6)
+    assert np.array_equal(machine.windows(path), windows)
+    features = MfccConfig.from_json(machine.program.model.features)
+    frames = quantize_frames(extract_mfcc(samples, features), machine.program.model.input)
+    zero = machine.program.model.input.zero_point
+    assert np.array_equal(windows, context_windows(frames, features.context, zero))
+    assert len(machine.run(windows).logits[0]) == 15
+
+
+def test_examples_of_the_page(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_program(2, bidirectional=False).save("interleaved.program")
+    soundfile.write("talk.flac", babble(0.3), 16_000)
+    page = (repository / "docs" / "accelerator.md").read_text()
+    code = "".join(re.findall(r"```python\n(.*?)```", page.split("## The driver")[1], re.DOTALL))
+    names: dict[str, Any] = {"ss": ss, "pieces": [random_windows(n, 3) for n in range(2)]}
+    exec(code.replace('"cpu"', '"reference"'), names)
+    names["accelerator"].close()
+    first, *pieces = capsys.readouterr().out.splitlines()
+    assert first.startswith("(15, 29) (")
+    assert pieces == ["0 0 (2, 29) False", "0 2 (3, 29) False"]
+
+
+def test_it_closes_its_device() -> None:
+    device = SimulatedDevice(GRID)
+    with accelerator(backend=device) as machine:
+        machine.run(random_windows(0, 2))
+    with pytest.raises(AcceleratorError, match="is closed; make a new one"):
         device.read()
 
 
@@ -102,30 +189,30 @@ def test_public_names(tmp_path: Path) -> None:
 
 
 def test_no_utterance() -> None:
-    with pytest.raises(SimulationError, match="no utterance was given"):
+    with pytest.raises(AcceleratorError, match="no utterance was given"):
         accelerator().run([])
 
 
 def test_no_frames() -> None:
-    with pytest.raises(SimulationError, match="0 frames"):
+    with pytest.raises(AcceleratorError, match="has 0 frames; give at least one"):
         accelerator().run([random_windows(0, 2), random_windows(0, 0)])
 
 
 def test_none_in_flight() -> None:
-    with pytest.raises(SimulationError, match="0 utterances in flight"):
+    with pytest.raises(AcceleratorError, match="0 utterances in flight"):
         accelerator().run(random_windows(0, 2), in_flight=0)
 
 
 def test_more_in_flight_than_contexts() -> None:
     utterances = [random_windows(n, 2) for n in range(5)]
-    with pytest.raises(SimulationError, match="5 utterances, expected 1 to 4"):
+    with pytest.raises(AcceleratorFullError, match="5 utterances, expected 1 to 4"):
         accelerator().run(utterances, in_flight=5)
 
 
 def test_utterance_that_the_sequence_memory_cannot_hold() -> None:
     frames = min(memory.frames for memory in small_program(1).sequences)
     windows = random_windows(0, frames + 1)
-    with pytest.raises(SimulationError, match=f"{frames + 1} frames, .* holds {frames}"):
+    with pytest.raises(AcceleratorFullError, match=f"{frames + 1} frames, .* holds {frames}; sho"):
         accelerator().run(windows)
     assert len(accelerator().run(windows[1:]).logits[0]) == frames
 

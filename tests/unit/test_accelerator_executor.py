@@ -74,15 +74,20 @@ def test_model_that_reads_backwards_does_not_stream() -> None:
 
 
 def test_utterance_longer_than_the_memories() -> None:
+    frames = min(memory.frames for memory in small_program(2).sequences)
+    with pytest.raises(SimulationError, match=f"holds {frames}"):
+        executor().run(random_windows(0, frames + 1))
+
+
+def test_a_network_that_reads_forwards_takes_any_length() -> None:
     program = small_program(2, bidirectional=False)
-    frames = min(memory.frames for memory in program.sequences)
+    windows = random_windows(0, 2 * min(memory.frames for memory in program.sequences))
+    expected = ReferenceExecutor(program.model).run(windows)
     simulator = executor(bidirectional=False)
-    with pytest.raises(SimulationError, match=f"holds {frames}"):
-        simulator.run(random_windows(0, frames + 1))
+    assert np.array_equal(simulator.run(windows), expected)
     session = simulator.stream()
-    session.push(random_windows(0, frames))
-    with pytest.raises(SimulationError, match=f"holds {frames}"):
-        session.push(random_windows(0, 1))
+    chunks = [session.push(part) for part in np.split(windows, [1, 50])]
+    assert np.array_equal(np.concatenate(chunks), expected)
 
 
 def test_unknown_target() -> None:

@@ -36,6 +36,23 @@ def test_the_table_of_parameters_is_the_target(repository: Path) -> None:
     assert set(rows) == set(MAU.to_json()) - own
 
 
+def test_the_table_of_stages_is_the_target(repository: Path) -> None:
+    page = read(repository, "accelerator.md")
+    table = page[page.index("| stage | cycles |") :]
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| ", table, re.MULTILINE)
+    stages = MAU.to_json()["stages"]
+    assert {name: int(cycles) for name, cycles in rows} == stages
+    assert f"each of the {MAU.tree_levels} levels" in table
+
+
+def test_the_page_tells_what_fetching_ahead_costs(repository: Path) -> None:
+    page = " ".join(read(repository, "accelerator.md").split())
+    words, streams = MAU.stages.fetch_ahead_words, MAU.row_lanes * MAU.windows
+    assert f"a buffer of {words} words behind each of the {streams} memories" in page
+    assert f"costs a core {MAU.fetch_ahead_bits:,} bits of registers" in page
+    assert MAU.fetch_ahead_bits == streams * words * (MAU.word_bits + 1)
+
+
 def test_every_picture_is_there_and_shown(repository: Path) -> None:
     page = read(repository, "accelerator.md")
     shown = set(re.findall(r"\(pictures/([\w-]+\.png)\)", page))

@@ -67,3 +67,12 @@ def test_usable_threads(
     monkeypatch.setattr(machine, "cpu_quota", lambda: quota)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(allowed)))
     assert machine.usable_threads() == threads
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(6, 6), (None, 1)])
+def test_a_system_that_knows_no_affinity(
+    monkeypatch: pytest.MonkeyPatch, processors: int | None, threads: int
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert machine.affinity() == threads

@@ -334,6 +334,34 @@ def test_chunk_without_memory_is_computed_with_the_next(
     assert stream.finish().text == recogniser.transcribe(samples).text
 
 
+@pytest.mark.parametrize("rate", [RATE, 8_000])
+def test_finish_goes_on_after_an_engine_without_memory(
+    recogniser: Recogniser, rate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = babble(2.0).astype(np.float32)
+    whole, stream = recogniser.stream(rate), recogniser.stream(rate)
+    for each in (whole, stream):
+        each.accept_waveform(samples)
+    with monkeypatch.context() as patch:
+
+        def fail(windows: Any) -> Any:
+            raise EngineMemoryError("no memory")
+
+        patch.setattr(stream._session, "push", fail)
+        for _ in range(2):
+            with pytest.raises(EngineMemoryError):
+                stream.finish()
+            assert not stream.finished
+    with pytest.raises(SessionFinishedError):  # the sound has ended all the same
+        stream.accept_waveform(samples)
+    found = stream.finish()
+    assert found.text
+    assert found == whole.finish()
+    assert stream.finished
+    with pytest.raises(SessionFinishedError):
+        stream.finish()
+
+
 def test_model_that_reads_backwards() -> None:
     model = random_integer_model(np.random.default_rng(0), hidden=4)
     with pytest.raises(UnsupportedLayerError, match="needs a unidirectional model"):

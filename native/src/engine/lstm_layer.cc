@@ -219,6 +219,4 @@ std::size_t LstmLayer::bytes() const {
   return sum;
 }
 
-std::size_t LstmLayer::workspace_bytes() const { return workspace_->bytes(); }
-
 }  // namespace sparsespeech

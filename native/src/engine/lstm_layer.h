@@ -91,7 +91,6 @@ class LstmLayer {
   std::size_t outputs() const { return directions_.size() * directions_[0].outputs; }
   LstmState initial_state() const;
   std::size_t bytes() const;
-  std::size_t workspace_bytes() const;
   std::vector<MatrixReport> reports() const { return reports_; }
 
  private:

@@ -53,11 +53,4 @@ void LstmWorkspace::reserve(const std::vector<LstmDirection>& layer, std::size_t
   if (together) grow(inputs, frames * input_values);
 }
 
-std::size_t LstmWorkspace::bytes() const {
-  std::size_t sum = inputs.bytes() + outputs.bytes();
-  for (const DirectionBuffers& direction : directions) sum += direction.bytes();
-  for (const ThreadBuffers& thread : threads) sum += thread.bytes();
-  return sum;
-}
-
 }  // namespace sparsespeech

@@ -19,11 +19,6 @@ struct DirectionBuffers {
   AlignedBuffer<std::uint8_t> input_tile;        // [tile_values(C)][64]
   AlignedBuffer<std::uint8_t> output_tile;       // [tile_values(F)][64]
   AlignedBuffer<std::uint8_t> unprojected_tile;  // [tile_values(H)][64]
-
-  std::size_t bytes() const {
-    return stored.bytes() + cell.bytes() + first.bytes() + unprojected.bytes() +
-           input_tile.bytes() + output_tile.bytes() + unprojected_tile.bytes();
-  }
 };
 
 // Of one thread.
@@ -36,11 +31,6 @@ struct ThreadBuffers {
   AlignedBuffer<std::uint8_t> loaded_input;  // one input vector
   AlignedBuffer<std::int16_t> zeros;         // [slots of a part]
   AlignedBuffer<std::uint16_t> in_order;     // [slots of a part]: 0, 1, ..
-
-  std::size_t bytes() const {
-    return loaded.bytes() + loaded_cell.bytes() + acc.bytes() + sums.bytes() + block.bytes() +
-           loaded_input.bytes() + zeros.bytes() + in_order.bytes();
-  }
 };
 
 struct LstmWorkspace {
@@ -51,7 +41,6 @@ struct LstmWorkspace {
 
   void reserve(const std::vector<LstmDirection>& layer, std::size_t thread_count,
                std::size_t frames, std::size_t input_values, bool together);
-  std::size_t bytes() const;
 };
 
 }  // namespace sparsespeech

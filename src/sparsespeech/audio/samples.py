@@ -57,6 +57,28 @@ def clip_samples(
     return clipped
 
 
+def check_chunk(
+    samples: NDArray[Any], *, first_frame: int, sample_rate_hz: int
+) -> tuple[NDArray[np.float32], int]:
+    """The next samples [N] of a stream as float32[N] within +-1, a copy, and how many were clipped.
+
+    ``first_frame`` counts the samples before them. Raises AudioError for another type or shape, NaN
+    or infinity.
+    """
+    source = "samples of the stream"
+    given = np.asarray(samples)
+    chunk = to_float32(given, source=source)
+    if chunk.ndim != 1:
+        raise AudioError(
+            f"{source} have shape {given.shape}, expected [samples] of one channel; mix the "
+            "channels to one first"
+        )
+    clipped = clip_samples(
+        chunk, source=source, first_frame=first_frame, sample_rate_hz=sample_rate_hz
+    )
+    return chunk, clipped
+
+
 def mix_to_mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean over the channels: float32[N, C] -> float32[N] (taken in float64, rounded once)."""
     if samples.shape[1] == 1:

@@ -9,6 +9,7 @@ from sparsespeech.benchmarks.markdown_table import markdown_table
 from sparsespeech.benchmarks.result import BenchResult, Row
 
 Cell = Callable[[Row], str]
+_PATTERN_NAMES = {"magnitude": "trained", "random": "random", "bank-balanced": "bank-balanced"}
 
 
 def mapping_markdown(result: BenchResult) -> str:
@@ -104,8 +105,8 @@ def _latency(result: BenchResult) -> Iterator[str]:
         "effective TOPS": lambda row: _number(row, "effective_tops", ".1f"),
     }
     yield _table(columns, result.table("latency"), left=2)
-    causes = ("multiply", "stall", "sums", "arithmetic", "flit", "slot", "network", "others",
-              "load", "total", "row_groups", "overhead")  # fmt: skip
+    causes = ("multiply", "row_limit", "stall", "sums", "arithmetic", "flit", "slot", "network",
+              "others", "load", "total", "row_groups", "overhead")  # fmt: skip
     split: dict[str, Cell] = {
         "mapping": lambda row: row["mapping"],
         "direction": lambda row: row["direction"],
@@ -116,9 +117,14 @@ def _latency(result: BenchResult) -> Iterator[str]:
     for row in result.table("logits"):
         yield (
             f"{row['mapping'].capitalize()} mapping: {row['equal']:,} of {row['logits']:,} logits "
-            "are those of the reference executor; "
-            f"{row['utterance_seconds_per_minute']:.0f} utterance-seconds simulated in a minute "
-            "of one core, values and cycles.\n"
+            "are those of the reference executor.\n"
+        )
+    for row in result.table("speed of the simulator"):
+        yield (
+            f"{row['mapping'].capitalize()} mapping: {row['utterance_seconds_per_minute']:.0f} "
+            f"utterance-seconds simulated in a minute of one core (values, cycles and the host's "
+            f"layers of {row['utterances']} utterances); loading the program before took "
+            f"{row['loading_s']:.1f} s.\n"
         )
 
 
@@ -152,26 +158,70 @@ def _throughput(result: BenchResult) -> Iterator[str]:
 
 
 def _density(result: BenchResult) -> Iterator[str]:
-    for name in ("size of the trained model", "full size"):
-        columns: dict[str, Cell] = {
-            "sparsity (%)": lambda row: f"{100 * row['sparsity']:.4g}",
-            "pattern": lambda row: row["pattern"],
-            "ms, paper mapping": lambda row: _number(row, "ms_paper", ".4f"),
-            "ms, interleaved": lambda row: _number(row, "ms_interleaved", ".4f"),
-            "cycles a frame, streaming": lambda row: _number(row, "cycles_per_frame", ",.0f"),
-            "memory (%)": lambda row: _number(row, "memory_used", ".1f", 100),
-        }
-        if result.table(name):
+    dense = result.config.get("dense_model")
+    if dense is not None:
+        words, usual = dense["weight_words"], dense["weight_words_of_target"]
+        memories = f", with weight memories of {words:,} words in place of {usual:,}"
+        yield (
+            f"The dense model is {dense['file']} (sha256 {dense['sha256'][:12]}), pruned by "
+            f"magnitude in one step, on {result.config['target']}"
+            f"{memories if words != usual else ''}.\n"
+        )
+    for note in result.config.get("left_out", []):
+        yield f"{note[0].upper()}{note[1:]}.\n"
+    for name in dict.fromkeys(row["table"] for row in result.rows):
+        if name != "one core":
             yield f"{name.capitalize()}:\n"
-            yield _table(columns, result.table(name), left=2)
-    core: dict[str, Cell] = {
-        "sparsity (%)": lambda row: f"{100 * row['sparsity']:.4g}",
-        "pattern": lambda row: row["pattern"],
-        "cycles a row group": lambda row: f"{row['cycles_per_row_group']:.3f}",
-        "fewest possible": lambda row: f"{row['fewest_possible']:.3f}",
+            yield _network(result.table(name))
+    core = result.config["core"]
+    yield (
+        f"One core, up to {core['rows']} x {core['columns']}. A bank holds the weights of one row "
+        "lane in one window; how full the fullest is stands over their mean:\n"
+    )
+    yield _side_by_side(result.table("one core"))
+
+
+def _network(rows: list[Row]) -> str:
+    columns: dict[str, Cell] = {
+        "sparsity (%)": _sparsity,
+        "pattern": lambda row: _PATTERN_NAMES[row["pattern"]],
+        "ms, paper mapping": lambda row: _number(row, "ms_paper", ".4f"),
+        "ms, interleaved": lambda row: _number(row, "ms_interleaved", ".4f"),
+        "cycles a frame, streaming": lambda row: _number(row, "cycles_per_frame", ",.0f"),
+        "of the busiest core": lambda row: _number(row, "busiest_core", ",.0f"),
+        "memory (%)": lambda row: _number(row, "memory_used", ".1f", 100),
+        "cores": lambda row: _number(row, "cores", ",.0f"),
     }
-    yield "One core, 4096 x 1024:\n"
-    yield _table(core, result.table("one core"), left=2)
+    if any("cores_of_target" in row for row in rows):
+        columns["cores, memories of the target"] = lambda row: str(row["cores_of_target"])
+    return _table(columns, rows, left=2)
+
+
+def _side_by_side(rows: list[Row]) -> str:
+    """A row for each sparsity: the fewest possible cycles, then every pattern beside the others."""
+    patterns = [name for name in _PATTERN_NAMES if any(row["pattern"] == name for row in rows)]
+    core: dict[float, Row] = {}
+    for row in rows:
+        core.setdefault(row["sparsity"], {"sparsity": row["sparsity"]})[row["pattern"]] = row
+    columns: dict[str, Cell] = {
+        "sparsity (%)": _sparsity,
+        "fewest cycles a row group": lambda row: f"{row['random']['fewest_possible']:.3f}",
+    }
+    for figure, title in (
+        ("cycles_per_row_group", "cycles"),
+        ("fullest_bank_over_mean", "fullest bank"),
+    ):
+        for pattern in patterns:
+            columns[f"{title}: {_PATTERN_NAMES[pattern]}"] = _nested(pattern, figure)
+    return _table(columns, list(core.values()))
+
+
+def _sparsity(row: Row) -> str:
+    return f"{100 * row['sparsity']:.4g}"
+
+
+def _nested(pattern: str, figure: str) -> Cell:
+    return lambda row: f"{row[pattern][figure]:.3f}" if pattern in row else ""
 
 
 def _table(columns: dict[str, Cell], rows: list[Row], *, left: int = 1) -> str:

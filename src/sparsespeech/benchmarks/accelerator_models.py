@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.benchmarks.result import BenchResult
-from sparsespeech.compiler.compilation import DEFAULT_TARGET, compile_model
+from sparsespeech.compilation import DEFAULT_TARGET, compile_model
 from sparsespeech.compiler.latency_model import FRAMES_OF_A_SECOND
-from sparsespeech.compiler.mapping_choice import MAPPINGS
 from sparsespeech.compiler.metrics import ProgramMetrics, throughput_tops
-from sparsespeech.compiler.program import Mapping, Program
+from sparsespeech.compiler.program import MAPPINGS, Mapping, Program
 from sparsespeech.errors import CompileError
 from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.simulator.fabric import RowEnds
 from sparsespeech.simulator.machine import Run, simulate
+from sparsespeech.simulator.run_figures import cycles_per_frame
 from sparsespeech.simulator.weights import task_weights
 
 Progress = Callable[[str], None]
@@ -96,14 +96,8 @@ class TimedProgram:
         return simulate(self.program, self.row_ends, waves)
 
     def cycles_per_frame(self, utterances: int, frames: int) -> float:
-        """Cycles between frames when utterance follows utterance without end.
-
-        Waves of ``utterances`` of ``frames`` frames are in flight; the first and the last, which
-        fill and drain the machine, do not count.
-        """
-        wave = (frames,) * utterances
-        first, last = self.run([wave] * 2).cycles, self.run([wave] * 4).cycles
-        return (last - first) / (2 * utterances * frames)
+        """:func:`.run_figures.cycles_per_frame` of this program."""
+        return cycles_per_frame(self.run, utterances, frames)
 
     def effective_tops(self, cycles_per_frame: float) -> float:
         """Two operations for each dense weight on the accelerator, zeros too, a frame."""

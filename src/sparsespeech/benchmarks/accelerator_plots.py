@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sparsespeech.benchmarks.result import BenchResult, Row
-from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
+from sparsespeech.report.style import BLUE, GREEN, GREY, LIGHT_BLUE, ORANGE, RED
 
 Axes = Any  # of matplotlib, imported when a picture is drawn
 # Colour and marker, or hatch: each alone tells the mappings and patterns apart.
@@ -15,9 +15,10 @@ _PATTERNS = {
     "random": (BLUE, "o", "random"),
     "bank-balanced": (GREEN, "s", "bank-balanced"),
 }
-_CAUSES = {  # of a step, in the order of time; all but the first two are overhead
+_CAUSES = {  # of a step, in the order of time; all but the first three are overhead
     "multiply": ("words issue", BLUE),
-    "stall": ("wait for a row group a cycle", "#7DB9DE"),
+    "row_limit": ("limit of a row group a cycle", LIGHT_BLUE),
+    "stall": ("stall", "#F0E442"),
     "sums": ("sums of the chain", ORANGE),
     "arithmetic": ("gates and cell", "#CC79A7"),
     "network": ("flit, slot, network", GREEN),
@@ -148,14 +149,18 @@ def _product_label(row: Row) -> str:
 
 
 def draw_density_simulated(result: BenchResult, left: Axes, right: Axes) -> None:
-    """Cycles a row group of one core left, latency of the trained model's network right."""
+    """Cycles a row group of one core left, latency of a trained model's network right.
+
+    The network of the dense model where there is one, with memories that take all its rows.
+    """
+    dense = result.config.get("dense_model")
+    network = "size of the dense model" if dense else "size of the trained model"
     for pattern, (colour, marker, label) in _PATTERNS.items():
         core = [row for row in result.table("one core") if row["pattern"] == pattern]
         if core:
             left.plot(*_by_density(core, "cycles_per_row_group"), color=colour, marker=marker,
                       markersize=5, label=label)  # fmt: skip
-        rows = [row for row in result.table("size of the trained model")
-                if row["pattern"] == pattern]  # fmt: skip
+        rows = [row for row in result.table(network) if row["pattern"] == pattern]
         for mapping, line in (("paper", "-"), ("interleaved", ":")):
             fitting = [row for row in rows if not isinstance(row[f"ms_{mapping}"], str)]
             right.plot(*_by_density(fitting, f"ms_{mapping}"), color=colour, marker=marker,
@@ -176,10 +181,10 @@ def draw_density_simulated(result: BenchResult, left: Axes, right: Axes) -> None
     left.set(yscale="log", ylabel="cycles a row group")
     left.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
     left.minorticks_off()
-    left.set_title("One core, 4096×1024")
+    left.set_title(f"One core, {result.config['core']['columns']} columns")
     right.set_ylabel("ms for 1 s of speech")
     right.set_ylim(bottom=0)
-    right.set_title(f"Network as large as {result.config['weights']}")
+    right.set_title(f"Network as large as {dense['file'] if dense else result.config['weights']}")
 
 
 def _by_density(rows: list[Row], name: str) -> tuple[list[float], list[float]]:

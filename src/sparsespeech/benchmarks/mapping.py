@@ -14,10 +14,9 @@ from typing import Any
 from sparsespeech.accelerator_config import TARGETS
 from sparsespeech.benchmarks.accelerator_models import AcceleratorOptions
 from sparsespeech.benchmarks.result import BenchResult, Row
-from sparsespeech.compiler.mapping_choice import MAPPINGS
 from sparsespeech.compiler.mapping_report import map_graph
 from sparsespeech.compiler.metrics import ProgramMetrics
-from sparsespeech.compiler.program import Program
+from sparsespeech.compiler.program import MAPPINGS, Program
 from sparsespeech.errors import CompileError
 from sparsespeech.graph import Graph, Lstm, deepspeech, lstmp
 

@@ -40,24 +40,26 @@ def with_pattern(
 
     def change(matrix: SparseMatrix) -> SparseMatrix:
         if pattern == "magnitude":
-            return largest_weights(matrix, density)
+            return largest_weights(matrix, density, rng)
         kind: Literal["unstructured", "bank-balanced"] = (
             "unstructured" if pattern == "random" else "bank-balanced"
         )
         return random_matrix(rng, matrix.shape, density, kind)
 
-    return replace(model, layers=tuple(_changed(layer, change) for layer in model.layers))
+    return replace(model, layers=tuple(changed_matrices(layer, change) for layer in model.layers))
 
 
-def largest_weights(matrix: SparseMatrix, density: float) -> SparseMatrix:
+def largest_weights(matrix: SparseMatrix, density: float, rng: np.random.Generator) -> SparseMatrix:
     """The share ``density`` of all weights [R, C] with the largest magnitudes, or all there are.
 
-    Of equal magnitudes those that come first stay.
+    Of equal integers chance says which stay, as the float weights behind them would: by their order
+    the first rows would be fuller.
     """
     wanted = round(density * matrix.shape[0] * matrix.shape[1])
     if wanted >= matrix.nonzeros:
         return matrix
-    order = np.argsort(-np.abs(matrix.value.astype(np.int32)), kind="stable")
+    magnitude = np.abs(matrix.value.astype(np.int32))
+    order = np.lexsort((rng.random(matrix.nonzeros, dtype=np.float32), -magnitude))
     kept = np.zeros(matrix.nonzeros, dtype=np.bool_)
     kept[order[:wanted]] = True
     before: NDArray[np.int64] = np.concatenate(([0], np.cumsum(kept)))
@@ -75,11 +77,12 @@ def smallest_density(model: IntegerModel) -> float:
         return matrix
 
     for layer in model.layers:
-        _changed(layer, look)
+        changed_matrices(layer, look)
     return min(densities)
 
 
-def _changed(layer: IntegerLayer, change: Change) -> IntegerLayer:
+def changed_matrices(layer: IntegerLayer, change: Change) -> IntegerLayer:
+    """``layer`` with ``change`` of its matrices; the output layer and others stay as they are."""
     if isinstance(layer, LinearLayer):
         return replace(layer, weights=change(layer.weights))
     if isinstance(layer, LstmLayer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +12,10 @@ from rich.console import Console
 
 from sparsespeech.cli.bench_output import publish
 from sparsespeech.cli.default_model import default_model
-from sparsespeech.compiler.compilation import DEFAULT_TARGET
+from sparsespeech.compilation import DEFAULT_TARGET
 
 if TYPE_CHECKING:  # imported when a benchmark runs
+    from sparsespeech.benchmarks.accelerator_density import DenseModel
     from sparsespeech.benchmarks.accelerator_models import AcceleratorOptions
     from sparsespeech.benchmarks.result import BenchResult
     from sparsespeech.model_file.model import IntegerModel
@@ -39,6 +41,16 @@ BenchBackend = Annotated[
 ]
 
 
+DenseModelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="With --backend simulator: integer model of a network trained dense, which is pruned "
+        "by magnitude to every sparsity; without it trained rows begin at that of --model.",
+    ),
+]
+
+
 def refuse_options(backend: str = SIMULATOR, **given: object) -> None:
     """Raise BadParameter for the first option that was given and means nothing to ``backend``."""
     for name, value in given.items():
@@ -57,17 +69,23 @@ def simulated_bench(
     markdown: Path | None,
     *,
     model: str | None = None,
+    dense_model: str | None = None,
     target: str = DEFAULT_TARGET,
     quick: bool = False,
 ) -> None:
     """Run the accelerator's benchmark ``name`` and publish it.
 
-    ``model`` is a model file or name in place of the benchmark's own. Raises CompileError for a
-    model that does not fit the target.
+    ``model`` is a model file or name in place of the benchmark's own, ``dense_model`` the dense
+    one of the benchmark "density". Raises CompileError for a model that does not fit the target.
     """
     bench = name if name == "mapping" else f"{name}-{SIMULATOR}"
     page = (bench, markdown) if markdown else None
-    publish(_runner(name, model, target, quick), as_json, output, plot, page)
+    runner = (
+        _density(model, dense_model, quick)
+        if name == "density"
+        else _runner(name, model, target, quick)
+    )
+    publish(runner, as_json, output, plot, page)
 
 
 def _runner(name: str, model: str | None, target: str, quick: bool) -> Callable[[], BenchResult]:
@@ -90,8 +108,6 @@ def _runner(name: str, model: str | None, target: str, quick: bool) -> Callable[
     if name == "deepbench":
         divisor = QUICK_DIVISOR if quick else 1
         return lambda: run_deepbench_simulated(deepbench_options(divisor))
-    if name == "density":
-        return _density(_named_model(model or default_model()), quick)
     benches = {
         "mapping": run_mapping,
         "latency": run_latency_simulated,
@@ -101,7 +117,8 @@ def _runner(name: str, model: str | None, target: str, quick: bool) -> Callable[
     return lambda: benches[name](_options(chosen or _random_model(quick), target))
 
 
-def _density(trained: IntegerModel, quick: bool) -> Callable[[], BenchResult]:
+def _density(model: str | None, dense: str | None, quick: bool) -> Callable[[], BenchResult]:
+    """Cycles against sparsity; raises ModelFileError before anything is computed."""
     from sparsespeech.benchmarks.accelerator_density import (
         QUICK_SPARSITIES,
         SPARSITIES,
@@ -109,11 +126,23 @@ def _density(trained: IntegerModel, quick: bool) -> Callable[[], BenchResult]:
         run_density_simulated,
     )
 
-    options = _options(trained, DEFAULT_TARGET)
+    options = _options(_named_model(model or default_model()), DEFAULT_TARGET)
+    given = _dense_model(dense) if dense else None
     sparsities = QUICK_SPARSITIES if quick else SPARSITIES
     return lambda: run_density_simulated(
-        SimulatedDensityOptions(options, None if quick else _random_model(quick), sparsities)
+        SimulatedDensityOptions(options, given, None if quick else _random_model(quick), sparsities)
     )
+
+
+def _dense_model(name: str) -> DenseModel:
+    from sparsespeech.benchmarks.accelerator_density import DenseModel
+    from sparsespeech.model_file.lookup import resolve_model
+    from sparsespeech.model_file.reader import read_model
+
+    path = resolve_model(name)
+    model = read_model(path)
+    with path.open("rb") as stream:
+        return DenseModel(model, path.name, hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 def _named_model(name: str) -> IntegerModel:

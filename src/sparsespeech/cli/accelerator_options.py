@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from sparsespeech.accelerator_config import TARGETS
-from sparsespeech.compiler.compilation import DEFAULT_TARGET, MappingName
-from sparsespeech.compiler.mapping_choice import Objective
+from sparsespeech.compilation import DEFAULT_TARGET, MappingName, Objective
 
 _MAPPINGS: dict[str, MappingName] = {
     "paper": "paper",
@@ -26,7 +25,7 @@ MappingOption = Annotated[
     typer.Option(
         metavar="|".join(_MAPPINGS),
         help="paper: each direction of an LSTM has its own cores. interleaved: each core works for "
-        "both, and one fills the pauses of the other. auto: the better by a model.",
+        "both, and one fills the pauses of the other. auto: the better by the simulator's count.",
     ),
 ]
 ObjectiveOption = Annotated[

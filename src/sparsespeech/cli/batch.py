@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sparsespeech.backend import Threads
+from sparsespeech.cli.worker_processes import work_through
 from sparsespeech.errors import SparseSpeechError
 from sparsespeech.recogniser import DecoderName, Recogniser, Transcription, load
 
@@ -45,19 +46,7 @@ def transcribe_batch(paths: list[Path], settings: BatchSettings, jobs: int) -> I
     Raises ModelFileError, BackendError, EngineMemoryError, LanguageModelError or
     AlphabetMismatchError before the first outcome.
     """
-    worker = _Worker(settings)
-    if jobs == 1 or len(paths) == 1:
-        yield from map(worker.transcribe, paths)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of libraries
-    with ProcessPoolExecutor(
-        min(jobs, len(paths)), context, initializer=_start_worker, initargs=(settings,)
-    ) as pool:
-        try:
-            yield from pool.map(_transcribe_in_worker, paths)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return work_through(paths, partial(_Worker, settings), jobs)
 
 
 class _Worker:
@@ -71,24 +60,21 @@ class _Worker:
             threads=settings.threads,
             target=settings.target,
         )
-        self._recogniser.decoder(
-            settings.decoder,
-            beam_width=settings.beam_width,
-            language_model=settings.language_model,
-            alpha=settings.alpha,
-            beta=settings.beta,
-        )
+        self._decoding: dict[str, Any] = {
+            "beam_width": settings.beam_width,
+            "language_model": settings.language_model,
+            "alpha": settings.alpha,
+            "beta": settings.beta,
+        }
+        self._recogniser.decoder(settings.decoder, **self._decoding)  # its errors come first
 
-    def transcribe(self, path: Path) -> Outcome:
+    def __call__(self, path: Path) -> Outcome:
         settings = self._settings
         try:
             transcription = self._recogniser.transcribe(
                 path,
                 decoder=settings.decoder,
-                beam_width=settings.beam_width,
-                language_model=settings.language_model,
-                alpha=settings.alpha,
-                beta=settings.beta,
+                **self._decoding,
                 max_duration_s=settings.max_duration_s,
                 allow_truncated=settings.allow_truncated,
             )
@@ -97,14 +83,3 @@ class _Worker:
         except SparseSpeechError as error:
             return Outcome(path, None, str(error))
         return Outcome(path, transcription)
-
-
-_workers: list[_Worker] = []  # at most one: that of this worker process
-
-
-def _start_worker(settings: BatchSettings) -> None:
-    _workers.append(_Worker(settings))
-
-
-def _transcribe_in_worker(path: Path) -> Outcome:
-    return _workers[0].transcribe(path)

@@ -14,6 +14,7 @@ from sparsespeech.cli.accelerator_bench import (
     CPU,
     SIMULATOR,
     BenchBackend,
+    DenseModelOption,
     refuse_options,
     simulated_bench,
 )
@@ -29,7 +30,7 @@ from sparsespeech.cli.bench_output import (
 from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.executor_options import BackendOption
 from sparsespeech.cli.failure import print_warning
-from sparsespeech.compiler.compilation import DEFAULT_TARGET
+from sparsespeech.compilation import DEFAULT_TARGET
 
 if TYPE_CHECKING:  # imported when a benchmark runs
     from sparsespeech.benchmarks.comparison import Settings
@@ -196,6 +197,7 @@ def density(
         str | None,
         typer.Option(help="Trained model of the simulator's patterns; default english-small."),
     ] = None,
+    dense_model: DenseModelOption = None,
     as_json: AsJson = False,
     output: Output = None,
     plot: Plot = None,
@@ -208,9 +210,10 @@ def density(
     """
     if backend == SIMULATOR:
         refuse_options(threads=threads, rounds=rounds, peers=peers != PEERS)
-        simulated_bench("density", as_json, output, plot, markdown, model=model, quick=quick)
+        simulated_bench("density", as_json, output, plot, markdown,
+                        model=model, dense_model=dense_model, quick=quick)  # fmt: skip
         return
-    refuse_options("cpu", markdown=markdown, model=model)
+    refuse_options("cpu", markdown=markdown, model=model, dense_model=dense_model)
     from sparsespeech.benchmarks.density import (
         DENSITIES,
         QUICK_DENSITIES,

@@ -26,17 +26,22 @@ from sparsespeech.cli.accelerator_options import (
 from sparsespeech.cli.mapping_output import mapped_without_program, mapping_json, print_mapping
 from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cli.tables import figures_table, print_line, table_console
-from sparsespeech.compiler.compilation import DEFAULT_TARGET, MappingName, compile_model
+from sparsespeech.compilation import (
+    DEFAULT_TARGET,
+    MappingChoice,
+    MappingName,
+    Objective,
+    choose_program,
+)
 from sparsespeech.compiler.ir import Plan
 from sparsespeech.compiler.latency_model import (
     FRAMES_OF_A_SECOND,
     LatencyEstimate,
     estimate_program_latency,
 )
-from sparsespeech.compiler.lower import PASSES
-from sparsespeech.compiler.mapping_choice import MappingChoice, choose_mapping
+from sparsespeech.compiler.lower import PASSES, lower
 from sparsespeech.compiler.metrics import LayerMetrics, ProgramMetrics
-from sparsespeech.compiler.program import Program
+from sparsespeech.compiler.program import Mapping, Program
 from sparsespeech.compiler.program_file import SUFFIX
 from sparsespeech.errors import NoProgramError
 from sparsespeech.model_file.lookup import resolve_model
@@ -48,7 +53,12 @@ DumpOption = Annotated[
     typer.Option(metavar="DIR", help="New folder for the plan after each pass, as JSON."),
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option(metavar="X.program", help="Write the program to this file.")
+    Path | None,
+    typer.Option(
+        metavar="X.program",
+        help="Write the program to this file, after proving it once more: about a second for a "
+        "full DeepSpeech.",
+    ),
 ]
 
 
@@ -66,18 +76,15 @@ def run(
     """Lay a model over the cores of an accelerator, and show how well it fills them.
 
     The table is Table II of the MAU paper: cores of each layer and the share of their capacity
-    that it uses. Latency is that of a closed form for 1 s of audio; `simulate` counts cycles.
+    that it uses. Latency is that of a closed form for 1 s of audio; `simulate` counts cycles, and
+    so does --mapping auto, which compiles both mappings.
     """
     wish, goal = mapping_name(mapping), objective_name(objective)
     _check_paths(dump, output)
     contents, grid = read_model(resolve_model(model)), named_target(target, config)
     hosted = layer_names(host_layers)
-    choice: MappingChoice | None = None
     try:
-        if wish == "auto":
-            choice = choose_mapping(contents, grid, hosted, goal)
-        chosen = wish if choice is None else choice.mapping
-        program = _compile(contents, grid, chosen, hosted, dump)
+        program, choice = _compile(contents, grid, wish, goal, hosted, dump)
     except NoProgramError as error:
         report = mapped_without_program(contents.graph, grid, mapping, hosted)
         if as_json:
@@ -86,7 +93,8 @@ def run(
             print_mapping(table_console(), report, grid)
         raise NoProgramError(f"no program can be written yet: {error}") from None
     if output is not None:
-        program.save(output)
+        with Console(stderr=True).status("proving the program, then writing it"):
+            program.save(output)
     metrics, latency = program.metrics(), estimate_program_latency(program, FRAMES_OF_A_SECOND)
     if as_json:
         typer.echo(json.dumps(_figures(program, metrics, latency, choice)))
@@ -100,25 +108,38 @@ def _compile(
     model: IntegerModel,
     config: AcceleratorConfig,
     mapping: MappingName,
+    objective: Objective,
     host_layers: tuple[str, ...] | None,
     dump: Path | None,
-) -> Program:
-    """The program, with a line on stderr that tells how far it is."""
-    plans: dict[str, Any] = {}
+) -> tuple[Program, MappingChoice | None]:
+    """The program and, of "auto", the choice; a line on stderr tells how far it is.
+
+    ``dump`` gets the plans of the program's mapping, or of the one that came furthest.
+    """
+    plans: dict[Mapping, dict[str, Any]] = {}
+    program: Program | None = None
+    choice: MappingChoice | None = None
     with Console(stderr=True).status("compiling") as status:
 
         def after(name: str, plan: Plan) -> None:
-            status.update(f"compiling: {name} done")
+            status.update(f"compiling, {plan.mapping} mapping: {name} done")
             if dump is not None:
-                plans[f"{len(plans) + 1}-{name}.json"] = plan.to_json()
+                own = plans.setdefault(plan.mapping, {})
+                number = 1 + [step.__name__ for step in PASSES].index(name)
+                own[f"{number}-{name}.json"] = plan.to_json()  # of the last attempt
 
         try:
-            return compile_model(
-                model, config, mapping=mapping, host_layers=host_layers, after=after
-            )
+            if mapping == "auto":
+                program, choice = choose_program(
+                    model, config, objective, host_layers=host_layers, after=after
+                )
+            else:
+                program = lower(model, config, mapping, host_layers=host_layers, after=after)
         finally:  # the plans before a failure are what explains it
             if dump is not None and plans:
-                _write_plans(dump, plans)
+                furthest = max(plans.values(), key=len)
+                _write_plans(dump, furthest if program is None else plans[program.mapping])
+    return program, choice
 
 
 def _check_paths(dump: Path | None, output: Path | None) -> None:
@@ -203,10 +224,13 @@ def _print(
             f"busiest link: {way}, {busiest.slots} of {config.slots} slots, "
             f"{busiest.streams} streams"
         )
-    lines.append(
+    modelled = (
         f"latency of {FRAMES_OF_A_SECOND} frames by the closed form: {1e3 * latency.seconds:.3f} "
-        f"ms, {latency.cycles:,} cycles ({latency.bubble_cycles} a step fitted to the MAU paper)"
+        f"ms, {latency.cycles:,} cycles"
     )
+    if any(chain.role == "recurrent" for chain in program.chains):
+        modelled += f" ({latency.bubble_cycles} a step fitted to the MAU paper)"
+    lines.append(modelled)
     for line in lines:
         print_line(console, line)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.audio.silence import holds_no_speech
 from sparsespeech.backend import Threads
+from sparsespeech.cli.worker_processes import work_through
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.beam_search import BeamSearchDecoder
 from sparsespeech.decoding.greedy import greedy_decode
@@ -88,22 +87,7 @@ def recognise_all(
     Raises AudioError, ModelFileError, CheckpointError, BackendError, EngineMemoryError,
     LanguageModelError, AlphabetMismatchError or MissingDependencyError.
     """
-    worker = _Worker(model, executor, decoder)  # here too: its errors do not reach us from a pool
-    if jobs == 1 or len(recordings) == 1:
-        yield from map(worker.recognise, recordings)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of libraries
-    with ProcessPoolExecutor(
-        min(jobs, len(recordings)),
-        context,
-        initializer=_start_worker,
-        initargs=(model, executor, decoder),
-    ) as pool:
-        try:
-            yield from pool.map(_recognise_in_worker, recordings)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return work_through(recordings, partial(_Worker, model, executor, decoder), jobs)
 
 
 class _Worker:
@@ -113,7 +97,7 @@ class _Worker:
         self._model, self._sample_rate_hz, frame_duration_s = _load(model, executor)
         self._decode = _decoder(decoder, self._model.alphabet, frame_duration_s)
 
-    def recognise(self, path: Path) -> Recognition:
+    def __call__(self, path: Path) -> Recognition:
         """Text of one recording; silence has none, as in ``transcribe``."""
         recording = read_audio(path, self._sample_rate_hz)
         start = time.perf_counter()
@@ -154,15 +138,3 @@ def _decoder(
         frame_duration_s=frame_duration_s,
     )
     return search.decode
-
-
-_workers: list[_Worker] = []  # at most one: that of this worker process
-
-
-def _start_worker(model: str, executor: ExecutorSettings, decoder: DecoderSettings) -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores already
-    _workers.append(_Worker(model, executor, decoder))
-
-
-def _recognise_in_worker(path: Path) -> Recognition:
-    return _workers[0].recognise(path)

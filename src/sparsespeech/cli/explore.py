@@ -12,10 +12,15 @@ from rich.progress import Progress
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.accelerator_config import target as named_target
-from sparsespeech.cli.accelerator_options import ConfigOption, TargetOption
+from sparsespeech.cli.accelerator_options import (
+    ConfigOption,
+    HostLayersOption,
+    TargetOption,
+    layer_names,
+)
 from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cli.tables import figures_table, print_line, table_console
-from sparsespeech.compiler.compilation import DEFAULT_TARGET, compile_model
+from sparsespeech.compilation import DEFAULT_TARGET
 from sparsespeech.compiler.exploration import (
     Count,
     DesignPoint,
@@ -26,6 +31,8 @@ from sparsespeech.compiler.exploration import (
     pareto_front,
 )
 from sparsespeech.compiler.latency_model import FRAMES_OF_A_SECOND
+from sparsespeech.compiler.lower import lower
+from sparsespeech.compiler.passes.select_layers import accelerated_names
 from sparsespeech.compiler.program import Mapping
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.reader import read_model
@@ -78,6 +85,7 @@ def run(
     cores: Cores = CORES,
     frequency: Frequency = None,
     mapping: MappingsOption = "both",
+    host_layers: HostLayersOption = None,
     simulate: Simulate = False,
     every: All = False,
     plot: PlotOption = None,
@@ -105,8 +113,10 @@ def run(
 
         check_plot(plot)
     contents = read_model(resolve_model(model))
-    base = named_target(target, config)
-    points = _explore(contents, base, sweep, simulate=simulate)
+    base, hosted = named_target(target, config), layer_names(host_layers)
+    accelerated_names(contents.graph, hosted)  # raises for layers that no design could leave out
+    count = simulated(contents, hosted) if simulate else closed_form(contents, hosted)
+    points = _explore(contents, base, sweep, count)
     front = pareto_front(points, lambda point: point.multipliers, lambda point: point.memory_bits)
     if plot is not None:
         from sparsespeech.report.exploration_plot import draw_exploration
@@ -120,11 +130,10 @@ def run(
 
 
 def _explore(
-    model: IntegerModel, base: AcceleratorConfig, sweep: Sweep, *, simulate: bool
+    model: IntegerModel, base: AcceleratorConfig, sweep: Sweep, count: Count
 ) -> tuple[DesignPoint, ...]:
     """The points, with a bar on stderr if that is a terminal."""
     console = Console(stderr=True)
-    count = simulated(model) if simulate else closed_form(model)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("exploring")
 
@@ -134,11 +143,11 @@ def _explore(
         return explore(model, base, sweep, count=count, progress=progress)
 
 
-def simulated(model: IntegerModel) -> Count:
+def simulated(model: IntegerModel, host_layers: tuple[str, ...] | None = None) -> Count:
     """Cycles of one second of speech that has a compiled program to itself."""
 
     def count(config: AcceleratorConfig, mapping: Mapping) -> int:
-        program = compile_model(model, config, mapping=mapping)
+        program = lower(model, config, mapping, host_layers=host_layers)
         return Simulator(program).timing([[FRAMES_OF_A_SECOND]]).cycles
 
     return count

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.cli.tables import figures_table, print_line
-from sparsespeech.compiler.mapping_choice import MAPPINGS
 from sparsespeech.compiler.mapping_report import MappingReport, map_graph
+from sparsespeech.compiler.program import MAPPINGS
 from sparsespeech.errors import NoProgramError
 from sparsespeech.graph import Graph
 

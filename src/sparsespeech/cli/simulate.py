@@ -24,8 +24,9 @@ from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cli.simulation_input import SpokenInput, named_recordings, read_spoken_input
 from sparsespeech.cli.simulation_output import print_simulation
 from sparsespeech.cli.tables import table_console
-from sparsespeech.compiler.compilation import DEFAULT_TARGET
+from sparsespeech.compilation import DEFAULT_TARGET
 from sparsespeech.compiler.program import Program
+from sparsespeech.compiler.program_file import load_program
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.decoding.softmax import log_softmax
@@ -34,6 +35,7 @@ from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.model_file.model import OutputLayer
 from sparsespeech.report.simulation import SimulatedRecording, Simulation
 from sparsespeech.report.simulation_report import simulation_page
+from sparsespeech.simulator.device import SimulatedDevice
 from sparsespeech.simulator.run_figures import utterance_figures
 from sparsespeech.simulator.trace import trace
 from sparsespeech.simulator.value_change_dump import value_change_dump
@@ -95,25 +97,27 @@ def run(
     wanted = None
     if target is not None or config is not None:
         wanted = named_target(target or DEFAULT_TARGET, config)
-    accelerator = Accelerator(program, config=wanted, host_backend=host_backend)
-    model = accelerator.program.model
+    loaded = load_program(program, wanted)
+    device = SimulatedDevice(loaded.config)
+    accelerator = Accelerator(loaded, device, host_backend=host_backend)
     recordings_found = named_recordings(audio)
     _check_outputs(outputs, dict.fromkeys(recordings_found, "a recording"))
-    inputs = tuple(read_spoken_input(path, model) for path in recordings_found[:limit])
+    inputs = tuple(read_spoken_input(path, loaded.model) for path in recordings_found[:limit])
     start = time.perf_counter()
     result = _run(accelerator, inputs, in_flight)
     wall_s = time.perf_counter() - start
+    record = device.run_record()
     recordings = tuple(
         SimulatedRecording(str(spoken.path), spoken.duration_s, text, figures)
         for spoken, text, figures in zip(
             inputs,
-            _texts(accelerator.program, result),
-            utterance_figures(result.timing),
+            _texts(loaded, result),
+            utterance_figures(record),
             strict=True,
         )
     )
-    verified = _verify(accelerator.program, inputs, result) if verify else None
-    simulation = Simulation.of_run(result.timing, recordings, wall_s, verified)
+    verified = _verify(loaded, inputs, result) if verify else None
+    simulation = Simulation.of_run(record, recordings, wall_s, verified)
     _write_files(simulation, trace_file, vcd, html)
     if as_json:
         typer.echo(json.dumps(simulation.to_json()))

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsespeech.accelerator import feature_windows
 from sparsespeech.audio.finding import find_recordings
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.corpora.manifest import read_manifest
-from sparsespeech.features.context_window import context_windows, quantize_frames
-from sparsespeech.features.mfcc import MfccConfig, extract_mfcc
+from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.model_file.model import IntegerModel
 
 MANIFEST_SUFFIX = ".jsonl"
@@ -50,9 +50,6 @@ def read_spoken_input(path: Path, model: IntegerModel) -> SpokenInput:
 
     Raises AudioError for a recording that cannot be used.
     """
-    features = MfccConfig.from_json(model.features)
-    recording = read_audio(path, features.sample_rate_hz)
-    frames = extract_mfcc(recording.samples, features)
-    quantized = quantize_frames(frames, model.input, model.activation_bits)
-    windows = context_windows(quantized, features.context, model.input.zero_point)
-    return SpokenInput(path, recording.duration_s, windows.astype(np.uint8, copy=False))
+    recording = read_audio(path, MfccConfig.from_json(model.features).sample_rate_hz)
+    windows = feature_windows(recording.samples, model)
+    return SpokenInput(path, recording.duration_s, windows)

@@ -10,7 +10,13 @@ from rich.table import Table
 
 from sparsespeech.cli.tables import figures_table, print_line
 from sparsespeech.report.simulation import Simulation
-from sparsespeech.simulator.run_figures import CAUSES, WIRES, LinkFigures, RunFigures
+from sparsespeech.simulator.run_figures import (
+    CAUSE_NAMES,
+    CAUSES,
+    WIRES,
+    LinkFigures,
+    RunFigures,
+)
 
 _LINKS_SHOWN = 3  # of each kind of wires
 
@@ -32,7 +38,9 @@ def print_simulation(console: Console, simulation: Simulation) -> None:
     print_line(console, "Mean cycles of a pass on the busiest tail of each layer:")
     console.print(_pass_table(figures))
     for direction, split in figures.steps.items():
-        parts = ", ".join(f"{name} {value:.1f}" for name, value in asdict(split).items())
+        parts = ", ".join(
+            f"{name.replace('_', ' ')} {value:.1f}" for name, value in asdict(split).items()
+        )
         print_line(console, f"a {direction} step: {split.total:.1f} cycles: {parts}")
     print_line(
         console,
@@ -43,10 +51,11 @@ def print_simulation(console: Console, simulation: Simulation) -> None:
         if busiest:
             print_line(console, f"{wires} ({carried}): {'; '.join(map(_link, busiest))}")
     if simulation.verified_logits is not None:
+        count = len(simulation.recordings)
         print_line(
             console,
-            f"verified: {simulation.verified_logits:,} logits of {len(simulation.recordings)} "
-            "recordings are those of the reference executor",
+            f"verified: {simulation.verified_logits:,} logits of "
+            f"{count} recording{'s' if count > 1 else ''} are those of the reference executor",
         )
     print_line(
         console,
@@ -55,8 +64,10 @@ def print_simulation(console: Console, simulation: Simulation) -> None:
 
 
 def _link(link: LinkFigures) -> str:
-    stop = "the host" if link.start == link.stop else str(link.stop)
-    return f"link {link.start} to {stop} {link.utilisation:.1%} of the cycles"
+    way = f"link {link.start} to {link.stop}"
+    if link.start == link.stop:
+        way = "link to the host" if link.to_host else "link from the host"
+    return f"{way} {link.utilisation:.1%} of the cycles"
 
 
 def _utterance_table(simulation: Simulation) -> Table:
@@ -78,7 +89,7 @@ def _utterance_table(simulation: Simulation) -> Table:
 
 
 def _pass_table(figures: RunFigures) -> Table:
-    table = figures_table("layer", "core", "passes", *CAUSES, "cycles")
+    table = figures_table("layer", "core", "passes", *CAUSE_NAMES, "cycles")
     for entry in figures.passes:
         causes = (f"{getattr(entry, cause):,.1f}" for cause in CAUSES)
         table.add_row(

@@ -16,9 +16,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sparsespeech.accelerator_config import AcceleratorConfig
-from sparsespeech.compiler.latency_model import FRAMES_OF_A_SECOND
-from sparsespeech.compiler.mapping_choice import modelled_latency
-from sparsespeech.compiler.program import Mapping
+from sparsespeech.compiler.ir import Plan
+from sparsespeech.compiler.latency_model import (
+    FRAMES_OF_A_SECOND,
+    LatencyEstimate,
+    estimate_latency,
+)
+from sparsespeech.compiler.layer_demand import layer_demand, words_with_pattern
+from sparsespeech.compiler.passes.allocate_cores import allocate_cores
+from sparsespeech.compiler.passes.select_layers import select_layers
+from sparsespeech.compiler.program import MAPPINGS, Mapping
 from sparsespeech.errors import AcceleratorConfigError, CompileError, SimulationError
 from sparsespeech.model_file.model import IntegerModel
 
@@ -33,7 +40,7 @@ class Sweep:
     multipliers_per_window: tuple[int, ...] = ()
     cores: tuple[int, ...] = ()
     frequency_mhz: tuple[float, ...] = ()
-    mappings: tuple[Mapping, ...] = ("paper", "interleaved")
+    mappings: tuple[Mapping, ...] = MAPPINGS
 
     def designs(self, target: AcceleratorConfig) -> Iterator[AcceleratorConfig]:
         """The machines, cores in the grid that is nearest to a square.
@@ -121,13 +128,37 @@ def explore(
     return tuple(points)
 
 
-def closed_form(model: IntegerModel) -> Count:
-    """Cycles of one second of speech by ``latency_model.py``."""
+def closed_form(model: IntegerModel, host_layers: tuple[str, ...] | None = None) -> Count:
+    """Cycles of one second of speech by ``latency_model.py``; ``host_layers`` as in ``lower``."""
 
     def count(config: AcceleratorConfig, mapping: Mapping) -> int:
-        return modelled_latency(model, config, mapping, frames=FRAMES_OF_A_SECOND).cycles
+        return modelled_latency(model, config, mapping, host_layers).cycles
 
     return count
+
+
+def modelled_latency(
+    model: IntegerModel,
+    config: AcceleratorConfig,
+    mapping: Mapping,
+    host_layers: tuple[str, ...] | None = None,
+    frames: int = FRAMES_OF_A_SECOND,
+) -> LatencyEstimate:
+    """Cycles of ``frames`` frames by the closed form, before anything is placed or packed.
+
+    Raises CompileError for a model that does not fit.
+    """
+    plan = allocate_cores(select_layers(Plan(model, config, mapping, host_layers=host_layers)))
+    layers = {layer.name: layer for layer in model.graph.layers}
+    demands = tuple(layer_demand(layers[name], mapping) for name in plan.accelerated)
+    return estimate_latency(
+        demands,
+        plan.row_groups,
+        config,
+        frames,
+        narrow_rows_fold=False,
+        words=words_with_pattern(model, config),
+    )
 
 
 def pareto_front(

@@ -48,6 +48,7 @@ class Plan:
     config: AcceleratorConfig
     mapping: Mapping
     host_layers: tuple[str, ...] | None = None  # wished; None: all behind the last LSTM
+    results_share: float = 1.0  # of a port's slots, that results of an LSTM may take; see lower.py
     accelerated: tuple[str, ...] = ()  # select_layers: names in order
     row_groups: dict[str, int] = field(default_factory=dict)  # allocate_cores: a layer
     chains: tuple[ChainPlan, ...] = ()  # split, then place

@@ -7,6 +7,7 @@ both directions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -62,6 +63,11 @@ class LayerDemand:
             for start, stop in column_slices(shape.columns, config)
         ]
         return config.load_cycles(max(widths))
+
+    def arrival_cycles(self, config: AcceleratorConfig) -> int:
+        """Cycles in which a frame arrives at a core that gets a flit in each, once a direction."""
+        columns = max(shape.columns for shape in self.shapes if shape.role != "recurrent")
+        return self.directions_of_core * math.ceil(columns / config.flit_activations)
 
     def pass_cycles(self, groups: int, config: AcceleratorConfig) -> int:
         """Cycles of a core a frame: loads and steps of every direction that it holds."""

@@ -5,7 +5,8 @@ Axes: none of its own; see ``ir.py`` and ``program.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.ir import Plan
@@ -18,9 +19,12 @@ from sparsespeech.compiler.passes.route import route
 from sparsespeech.compiler.passes.select_layers import select_layers
 from sparsespeech.compiler.passes.split import split
 from sparsespeech.compiler.program import Mapping, Program
+from sparsespeech.errors import CompileError
 from sparsespeech.model_file.model import IntegerModel
 
+ROOMY_SHARE = 0.75  # of a port's slots for the results of an LSTM, where all leave others no way
 Pass = Callable[[Plan], Plan]
+After = Callable[[str, Plan], None]
 
 PASSES: tuple[Pass, ...] = (
     select_layers,  # which layers the accelerator computes, which the host
@@ -39,17 +43,73 @@ def lower(
     mapping: Mapping,
     *,
     host_layers: tuple[str, ...] | None = None,
-    after: Callable[[str, Plan], None] | None = None,
+    after: After | None = None,
 ) -> Program:
     """The program of ``model``; ``after`` sees the plan after each pass, under the pass's name.
 
     ``host_layers``: names of the last layers, which the host computes; None for all behind the
-    last recurrent layer (layers 5 and 6 of DeepSpeech, as in the MAU paper). Raises CompileError
+    last recurrent layer (layers 5 and 6 of DeepSpeech, as in the MAU paper). An LSTM may be spread
+    so far that the circuits of its results come out narrower than they should, or that there are
+    none. Results are part of every step, so the passes from allocate_cores on then run again with
+    fewer row groups (and ``after`` sees their plans too, if they succeed). Raises CompileError
     naming matrix, row, need, limit and what helps.
     """
-    plan = Plan(model, config, mapping, host_layers=host_layers)
-    for step in PASSES:
+    first = PASSES.index(allocate_cores)
+    selected = _through(
+        PASSES[:first], Plan(model, config, mapping, host_layers=host_layers), after
+    )
+    spread = _through([allocate_cores], selected, after)
+    plan: Plan | None = None
+    failure: CompileError | None = None
+    try:
+        plan = _through(PASSES[first + 1 :], spread, after)
+    except CompileError as error:
+        failure = error
+    if plan is None or _results_wait(plan):
+        plan = _with_fewer_row_groups(spread, after, any_width=plan is None) or plan
+    if plan is None:
+        assert failure is not None  # or there were a plan
+        raise failure
+    return assemble(plan)
+
+
+def _through(steps: Iterable[Pass], plan: Plan, after: After | None) -> Plan:
+    for step in steps:
         plan = step(plan)
         if after is not None:
             after(step.__name__, plan)
-    return assemble(plan)
+    return plan
+
+
+def _results_wait(plan: Plan) -> bool:
+    """Whether a recurrent tail has fewer slots than it needs for its results."""
+    streams = {
+        plan.output_streams[number]
+        for number, chain in enumerate(plan.chains)
+        if chain.role == "recurrent"
+    }
+    narrow = set(plan.facts["network"]["narrow_streams"])
+    return any(plan.streams[number].name in narrow for number in streams if number is not None)
+
+
+def _with_fewer_row_groups(spread: Plan, after: After | None, *, any_width: bool) -> Plan | None:
+    """The full plan with room at the ports.
+
+    None if it has as many row groups, no circuits or, unless ``any_width`` will do, narrow ones.
+    """
+    seen: list[tuple[str, Plan]] = []
+    try:
+        plan = allocate_cores(replace(spread, results_share=ROOMY_SHARE))
+        if plan.row_groups == spread.row_groups:
+            return None
+        seen.append((allocate_cores.__name__, plan))
+        rest = PASSES[PASSES.index(allocate_cores) + 1 :]
+        plan = _through(rest, plan, lambda name, found: seen.append((name, found)))
+    except CompileError:  # the first one is told
+        return None
+    if not any_width and _results_wait(plan):
+        return None
+    if after is not None:
+        for name, found in seen:
+            after(name, found)
+    return plan

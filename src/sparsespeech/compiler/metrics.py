@@ -24,7 +24,8 @@ import numpy as np
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.layer_shapes import MatrixShape, matrix_shapes
 from sparsespeech.compiler.matrices import matrix_of
-from sparsespeech.compiler.program import HOST, Place, Program, Task
+from sparsespeech.compiler.program import Program, Task
+from sparsespeech.compiler.stream_graph import LinkLoad, link_loads
 from sparsespeech.graph import Layer, Lstm
 
 
@@ -42,17 +43,6 @@ class LayerMetrics:
     steps: int  # row groups in the longest pass
     cycles_per_frame: int  # of the layer's busiest core
     packing_ratio: float  # of its worst task
-
-
-@dataclass(frozen=True)
-class LinkLoad:
-    """A directed link between sites that streams share; partial sums have links of their own."""
-
-    start: Place
-    stop: Place  # equal to ``start`` for the host's port
-    to_host: bool  # of the host's port, which has a link in and a link out
-    slots: int  # of the wheel's ``AcceleratorConfig.slots``
-    streams: int
 
 
 @dataclass(frozen=True)
@@ -130,7 +120,7 @@ def program_metrics(program: Program) -> ProgramMetrics:
         entries_filled=nonzeros / (words * config.multipliers_per_window),
         memory_words=streams * config.weight_words,
         deepest_stream=_deepest_stream(program),
-        links=link_loads(program),
+        links=link_loads(program.streams),
     )
 
 
@@ -145,20 +135,6 @@ def efficiency(shapes: tuple[MatrixShape, ...], cores: int, config: AcceleratorC
 def throughput_tops(weights: int, cycles_per_frame: float, config: AcceleratorConfig) -> float:
     """10^12 operations a second, two a weight, at one frame every ``cycles_per_frame``."""
     return 2 * weights / config.seconds(cycles_per_frame) / 1e12
-
-
-def link_loads(program: Program) -> tuple[LinkLoad, ...]:
-    """Slots taken on each shared link that any stream uses, in the order of their sites."""
-    slots: Counter[tuple[Place, Place, bool]] = Counter()
-    streams: Counter[tuple[Place, Place, bool]] = Counter()
-    for stream in program.streams:
-        if stream.kind != "activations":
-            continue  # sums and control flits have wires of their own (T8)
-        for link in stream.links:
-            ends = (link.start, link.stop, link.start == link.stop and stream.source != HOST)
-            slots[ends] += len(link.slots)
-            streams[ends] += 1
-    return tuple(LinkLoad(*ends, slots[ends], streams[ends]) for ends in sorted(slots))
 
 
 def _layer_metrics(program: Program, layer: Layer) -> LayerMetrics:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # it reads programs
 HOST = -1
 
 Mapping = Literal["paper", "interleaved"]
+MAPPINGS: tuple[Mapping, ...] = ("paper", "interleaved")
 Role = Literal["linear", "gate_input", "recurrent"]
 StreamKind = Literal["activations", "partial_sums", "gate_inputs", "credits", "order"]
 Place = tuple[int, int]  # row and column of a grid site
@@ -131,6 +132,10 @@ class Stream:
     links: tuple[Link, ...]
     frame: int = 0  # activations of a frame (activations only)
 
+    def to_host(self, link: Link) -> bool:
+        """Whether ``link`` of this stream is the host's port outwards; its way in is another."""
+        return link.start == link.stop and self.source != HOST
+
 
 @dataclass(frozen=True)
 class Sequence:
@@ -147,6 +152,11 @@ class Sequence:
     directions: tuple[Literal["forward", "backward", "both"], ...]
     frames: int  # that fit
     order_stream: int | None = None
+
+    @property
+    def is_ring(self) -> bool:
+        """Whether a place is free again once its frame is sent; else a wave keeps its places."""
+        return self.directions == ("forward",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +182,10 @@ class Program:
         return program_metrics(self)
 
     def save(self, path: str | Path) -> None:
-        """Write NAME.program atomically; see ``compiler/program_file.md`` and its errors."""
+        """Write NAME.program atomically; see ``compiler/program_file.md`` and its errors.
+
+        The program is proved first, as it is on loading: about a second for a full DeepSpeech.
+        """
         from sparsespeech.compiler.program_file import save_program
 
         save_program(self, Path(path))

@@ -9,14 +9,11 @@ the circuits are proved, so a program that loads computes its model and nothing 
 from __future__ import annotations
 
 import math
-import os
-import stat
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
 
-from sparsespeech import atomic_file
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import Program
 from sparsespeech.compiler.program_rules import prove_program
@@ -26,9 +23,9 @@ from sparsespeech.errors import (
     ModelFileError,
     ProgramFileError,
 )
-from sparsespeech.model_file import limits
 from sparsespeech.model_file.canonical_json import shown
 from sparsespeech.model_file.container import Container, Tensors, parse, serialise
+from sparsespeech.model_file.proved_file import read_proved, write_proved
 from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.writer import encode_model
 
@@ -38,7 +35,7 @@ FORMAT_VERSION = 1
 _PARTS = ("accelerated", "chains", "mapping", "places", "sequences", "streams", "tasks")
 _KEYS = sorted((*_PARTS, "config", "facts", "format", "format_version"))
 _MODEL = "model"  # tensor: the bytes of the model file
-_LONGEST_MESSAGE = 600  # characters; a forged file cannot flood the terminal
+_IF_ABSENT = "make a program of a model with `sparsespeech compile MODEL --output`"
 
 
 def save_program(program: Program, path: Path) -> None:
@@ -49,16 +46,7 @@ def save_program(program: Program, path: Path) -> None:
     """
     if path.suffix != SUFFIX:
         raise ProgramFileError(f"{path}: the name of a program file must end in {SUFFIX} (rule P1)")
-    try:
-        content = encode_program(program)
-        decode_program(content)  # nothing is written that the reader would refuse
-        atomic_file.write_bytes(path, content)
-    except ProgramFileError as error:
-        raise ProgramFileError(f"{path}: not written: {error}") from None
-    except OSError as error:
-        raise ProgramFileError(
-            f"{path}: not written: {error.strerror}; what stood there before is unchanged"
-        ) from error
+    write_proved(path, lambda: encode_program(program), decode_program, ProgramFileError)
 
 
 def load_program(path: Path, config: AcceleratorConfig | None = None) -> Program:
@@ -67,17 +55,14 @@ def load_program(path: Path, config: AcceleratorConfig | None = None) -> Program
     With ``config`` the program must be compiled for exactly that configuration. Raises one
     ProgramFileError that names file, entry and rule.
     """
-    try:
-        program = decode_program(_content(path))
+
+    def decode(content: bytes) -> Program:
+        program = decode_program(content)
         if config is not None:
             check_same_config(program.config, config)
-    except ProgramFileError as error:
-        message = f"{path}: {error}".replace("\n", " ")
-        if len(message) > _LONGEST_MESSAGE:  # keep both ends: the file and the rule
-            half = _LONGEST_MESSAGE // 2
-            message = f"{message[: half - 3]}...{message[-half:]}"
-        raise ProgramFileError(message) from None
-    return program
+        return program
+
+    return read_proved(path, decode, ProgramFileError, rule="P1", if_absent=_IF_ABSENT)
 
 
 def encode_program(program: Program) -> bytes:
@@ -204,31 +189,6 @@ def check_same_config(found: AcceleratorConfig, wanted: AcceleratorConfig) -> No
             raise ProgramFileError(
                 f"config: the program is compiled for {found.name!r} with {name} = "
                 f"{shown(theirs[name])}, this accelerator is {wanted.name!r} with {shown(value)}; "
-                f"compile the model with --target {wanted.name} (rule P10)"
+                f"compile the model with --target {wanted.name}, and with the --config of this "
+                "accelerator if it has one (rule P10)"
             )
-
-
-def _content(file: Path) -> bytes:
-    """All bytes of a regular file within the cap of rule P1."""
-    try:
-        facts = file.stat()  # before opening: opening a pipe would wait for its other end
-        if not stat.S_ISREG(facts.st_mode):
-            raise ProgramFileError("is not a regular file (rule P1)")
-        if facts.st_size > limits.FILE_BYTES:
-            raise ProgramFileError(
-                f"holds {facts.st_size} bytes, at most {limits.FILE_BYTES} are allowed (rule P1)"
-            )
-        with file.open("rb") as stream:
-            content = stream.read(facts.st_size + 1)
-    except OSError as error:
-        advice = ""
-        if isinstance(error, FileNotFoundError):
-            advice = "; make a program of a model with `sparsespeech compile MODEL --output`"
-        raise ProgramFileError(
-            f"cannot be read: {error.strerror or os.strerror(error.errno or 0)}{advice} (rule P1)"
-        ) from None
-    except ValueError as error:  # a path with a null byte
-        raise ProgramFileError(f"cannot be read: {error} (rule P1)") from None
-    if len(content) != facts.st_size:
-        raise ProgramFileError("changed its length while it was read (rule P1)")
-    return content

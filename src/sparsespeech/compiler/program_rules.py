@@ -88,7 +88,8 @@ def _prove_streams(program: Program, connections: Connections, plan: Plan) -> No
         _compare(sinks, connection.sinks, f"streams.{number}.sinks", "P9")
         _prove_slots(stream, number, program.config.slots, alone=connection.alone)
     try:
-        check_circuits(program.streams, plan.places, program.config)
+        heads = [connection.heads for connection in wanted]
+        check_circuits(program.streams, plan.places, program.config, heads)
         tails = {chain.cores[-1] for chain in plan.chains if chain.role == "recurrent"}
         prove_acyclic(program.streams, tails)
     except CompileError as error:

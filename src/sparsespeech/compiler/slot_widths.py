@@ -1,14 +1,16 @@
 """How many slots each stream gets where ports cannot give all that streams want.
 
 Small networks on a large grid have many short chains: their results together are more than a port
-takes in a cycle. Then the widest streams of the port are halved. What they cannot send at once
-waits in the memory of their tail (T9), so the program stays right and gets slower.
+takes in a cycle. Then the widest streams of the port are halved, and so are streams for which no
+circuits are found. What they cannot send at once waits in the memory of their tail (T9), so the
+program stays right and gets slower.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.connections import Connection
@@ -20,6 +22,15 @@ from sparsespeech.compiler.slot_wheel import (
     take_port,
 )
 from sparsespeech.errors import CompileError
+
+
+@dataclass(frozen=True)
+class Fight:
+    """A channel that streams want in the same slots, after all rounds of a negotiation."""
+
+    channel: Channel
+    streams: tuple[int, ...]
+    near: tuple[int, ...]  # that share any channel with them
 
 
 class SlotWidths:
@@ -42,40 +53,63 @@ class SlotWidths:
         """Slots of a stream."""
         return self._width[number]
 
-    def halve(self, numbers: Iterable[int]) -> int | None:
-        """Halve the stream that can best do with less, and tell which; None if all have one slot.
+    def relieve(self, fights: Sequence[Fight], numbers: Sequence[int]) -> bool:
+        """Halve streams that fight, or else in their way, or else any of ``numbers``.
 
-        First those that stay fast enough for the network, of these the most patient, of these the
-        widest, of these the last.
+        Of the streams of the largest fight those go first that stay fast enough for the network,
+        of these the most patient, of these the widest, of these the last; with each of them those
+        of its group that are as wide, as the slowest rules. False if all have one slot.
         """
-        shared = [n for n in numbers if self._width[n] > 1 and not self._connections[n].alone]
-        if not shared:
-            return None
-        number = max(shared, key=self._can_do_with_less)
-        self._width[number] //= 2
-        return number
+        largest = sorted(fights, key=lambda fight: -len(fight.streams))
+        choices = [fight.streams for fight in largest] + [fight.near for fight in largest]
+        for streams in (*choices, numbers):
+            wide = [number for number in streams if self._width[number] > 1]
+            if wide:
+                self._halve(max(wide, key=self._can_do_with_less))
+                return True
+        return False
+
+    def _halve(self, number: int) -> None:
+        group, width = self._connections[number].group, self._width[number]
+        for other, one in enumerate(self._connections):
+            if other == number or (group and one.group == group and self._width[other] == width):
+                self._width[other] //= 2
 
     def _can_do_with_less(self, number: int) -> tuple[bool, int, int, int]:
         one = self._connections[number]
         fast = self._width[number] // 2 >= one.least_slots
         return fast, one.patience, self._width[number], number
 
-    def overload(self, numbers: Sequence[int], channel: Channel) -> CompileError:
-        """The error for streams that find no place on a channel."""
+    def no_circuits(self, fights: Sequence[Fight]) -> CompileError:
+        """The error where the search ends, though every port has slots for its streams."""
+        fight = max(fights, key=lambda fight: len(fight.streams))
+        return CompileError(
+            f"no circuits found: {self._shown(fight.streams)} still want the same slot of "
+            f"{fight.channel}, with a slot a stream, whatever ways, buses and orders were tried; "
+            f"set slots = {2 * self._slots} or fewer cores in the file given with --config, or "
+            "choose the other --mapping"
+        )
+
+    def _overload(self, numbers: Sequence[int], channel: Channel) -> CompileError:
+        """The error for a port with more streams than slots."""
+        enough = 1 << (len(numbers) - 1).bit_length()
+        return CompileError(
+            f"{channel} is overloaded: {self._shown(numbers)} need a slot each, {len(numbers)} "
+            f"in all, of a wheel of {self._slots}; set slots = {enough} or fewer cores in the file "
+            "given with --config, or compute more layers on the host with --host-layers"
+        )
+
+    def _shown(self, numbers: Sequence[int]) -> str:
         names = [self._connections[number].name for number in numbers]
         shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        return CompileError(
-            f"{channel} is overloaded: {len(names)} streams ({shown}) need a slot each and find no "
-            f"place in a wheel of {self._slots}; set slots = {2 * self._slots} in the file given "
-            "with --config, or compute more layers on the host with --host-layers"
-        )
+        return f"{len(names)} streams ({shown})"
 
     def _fit(self, numbers: Sequence[int], channel: Channel) -> None:
         """Halve all widest streams of a port alike until they fit: the slowest would rule."""
         while sum(self._width[number] for number in numbers) > self._slots:
             widest = max(self._width[number] for number in numbers)
             if widest == 1:
-                raise self.overload(numbers, channel)
+                raise self._overload(numbers, channel)
             for number in numbers:
                 if self._width[number] == widest:
                     self._width[number] //= 2

@@ -8,8 +8,9 @@ layer feeds back belong to the next step and close no circle; credits bring no d
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import HOST, Place, Stream
@@ -30,30 +31,30 @@ def slots_for_frame(config: AcceleratorConfig, frame: int, cycles: int) -> int:
     return _power_of_two(math.ceil(config.slots * flits / max(1, cycles)), config)
 
 
-def link_loads(
-    streams: Iterable[Stream], config: AcceleratorConfig
-) -> dict[tuple[Place, Place], float]:
-    """Share of its wheel that is given out on each link in use, in (0, 1].
+@dataclass(frozen=True)
+class LinkLoad:
+    """What streams hold of the wires for frames of a directed link.
 
-    Of the wires for frames, without the host's port: sums and control flits have wires of their
-    own, which are never scarce.
+    Sums and control flits have wires of their own (T8), which are never scarce.
     """
-    held: dict[tuple[Place, Place], int] = defaultdict(int)
-    for stream in streams:
-        for link in stream.links if stream.kind == "activations" else ():
-            if link.start != link.stop:
-                held[link.start, link.stop] += len(link.slots)
-    return {key: held[key] / config.slots for key in sorted(held)}
+
+    start: Place
+    stop: Place  # equal to ``start`` for the host's port
+    to_host: bool  # of the host's port, which has a link in and a link out
+    slots: int  # of the wheel's ``AcceleratorConfig.slots``
+    streams: int
 
 
-def host_loads(streams: Iterable[Stream], config: AcceleratorConfig) -> tuple[float, float]:
-    """Shares of the wheel that are given out at the host's port: into the grid, out of it."""
-    shares = {True: 0, False: 0}
+def link_loads(streams: Iterable[Stream]) -> tuple[LinkLoad, ...]:
+    """Slots taken on each link that carries frames, in the order of their sites."""
+    slots: Counter[tuple[Place, Place, bool]] = Counter()
+    users: Counter[tuple[Place, Place, bool]] = Counter()
     for stream in streams:
         for link in stream.links if stream.kind == "activations" else ():
-            if link.start == link.stop:
-                shares[stream.source == HOST] += len(link.slots)
-    return shares[True] / config.slots, shares[False] / config.slots
+            ends = (link.start, link.stop, stream.to_host(link))
+            slots[ends] += len(link.slots)
+            users[ends] += 1
+    return tuple(LinkLoad(*ends, slots[ends], users[ends]) for ends in sorted(slots))
 
 
 def prove_acyclic(streams: Sequence[Stream], recurrent: Collection[int]) -> tuple[int, ...]:

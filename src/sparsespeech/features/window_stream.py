@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsespeech.audio.samples import clip_samples, to_float32
-from sparsespeech.errors import AudioError, SessionFinishedError
+from sparsespeech.audio.samples import check_chunk
+from sparsespeech.errors import SessionFinishedError
 from sparsespeech.features.context_window import frame_type, inner_windows, quantize_frames
 from sparsespeech.features.mfcc import MfccConfig, MfccExtractor
 from sparsespeech.model_file.model import InputQuantization
 
 Windows = NDArray[Any]  # uint8, or int16 in wide mode (R10)
-_SOURCE = "samples of the stream"
 
 
 class WindowStream:
@@ -55,19 +54,10 @@ class WindowStream:
         shape, NaN or infinity, SessionFinishedError after :meth:`finish`.
         """
         self._check_unfinished()
-        given = np.asarray(samples)
-        chunk = to_float32(given, source=_SOURCE)
-        if chunk.ndim != 1:
-            raise AudioError(
-                f"{_SOURCE} have shape {given.shape}, expected [samples] of one channel; mix the "
-                "channels to one first"
-            )
-        self.clipped_samples += clip_samples(
-            chunk,
-            source=_SOURCE,
-            first_frame=self._accepted,
-            sample_rate_hz=self.config.sample_rate_hz,
+        chunk, clipped = check_chunk(
+            samples, first_frame=self._accepted, sample_rate_hz=self.config.sample_rate_hz
         )
+        self.clipped_samples += clipped
         self._accepted += chunk.size
         return self._advance(self._quantized(self._extractor.accept(chunk)))
 

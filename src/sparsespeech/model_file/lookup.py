@@ -27,13 +27,15 @@ def resolve_model(name_or_path: str | os.PathLike[str]) -> Path:
     bundled = bundled_models()
     if str(name_or_path) in bundled:
         return bundled[str(name_or_path)]
-    path = Path(name_or_path)
+    path, what = Path(name_or_path), "no such model file"
     if os.path.isdir(path):  # unlike Path.is_dir, False for any impossible path
-        path = path / MODEL_FILE_NAME
-    if os.path.isfile(path):
+        if os.path.isfile(path / MODEL_FILE_NAME):
+            return path / MODEL_FILE_NAME
+        what = f"a folder without a {MODEL_FILE_NAME}"
+    elif os.path.isfile(path):
         return path
     names = ", ".join(bundled) or "none"
     raise ModelFileError(
-        f"{path}: no such model file; give a {SUFFIX} file, a folder with a "
+        f"{path}: {what}; give a {SUFFIX} file, a folder with a "
         f"{MODEL_FILE_NAME}, or the name of a bundled model ({names})"
     )

@@ -8,18 +8,16 @@ shape is asked for, and the values last.
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from sparsespeech.errors import ModelFileError
-from sparsespeech.model_file import container, limits
+from sparsespeech.model_file import container
 from sparsespeech.model_file.lookup import MODEL_FILE_NAME
 from sparsespeech.model_file.manifest import parse_manifest
 from sparsespeech.model_file.model import IntegerModel
+from sparsespeech.model_file.proved_file import read_proved
 from sparsespeech.model_file.tensors import model_from_tensors
 from sparsespeech.model_file.validate import validate_model
-
-_LONGEST_MESSAGE = 600  # characters; a forged file cannot flood the terminal
 
 
 def read_model(path: Path) -> IntegerModel:
@@ -29,14 +27,7 @@ def read_model(path: Path) -> IntegerModel:
     multiple of the file's real length, whatever the file declares.
     """
     file = path / MODEL_FILE_NAME if os.path.isdir(path) else path
-    try:
-        return decode_model(_content(file))
-    except ModelFileError as error:
-        message = f"{file}: {error}".replace("\n", " ")
-        if len(message) > _LONGEST_MESSAGE:  # keep both ends: the file and the rule
-            half = _LONGEST_MESSAGE // 2
-            message = f"{message[: half - 3]}...{message[-half:]}"
-        raise ModelFileError(message) from None
+    return read_proved(file, decode_model, ModelFileError, rule="F1")
 
 
 def decode_model(content: bytes) -> IntegerModel:
@@ -46,24 +37,3 @@ def decode_model(content: bytes) -> IntegerModel:
     model = model_from_tensors(manifest, parsed.tensors)
     validate_model(model)
     return model
-
-
-def _content(file: Path) -> bytes:
-    """All bytes of a regular file within the cap of rule F1."""
-    try:
-        facts = file.stat()  # before opening: opening a pipe would wait for its other end
-        if not stat.S_ISREG(facts.st_mode):
-            raise ModelFileError("is not a regular file (rule F1)")
-        if facts.st_size > limits.FILE_BYTES:
-            raise ModelFileError(
-                f"holds {facts.st_size} bytes, at most {limits.FILE_BYTES} are allowed (rule F1)"
-            )
-        with file.open("rb") as stream:
-            content = stream.read(facts.st_size + 1)
-    except OSError as error:
-        raise ModelFileError(f"cannot be read: {error.strerror} (rule F1)") from None
-    except ValueError as error:  # a path with a null byte
-        raise ModelFileError(f"cannot be read: {error} (rule F1)") from None
-    if len(content) != facts.st_size:
-        raise ModelFileError("changed its length while it was read (rule F1)")
-    return content

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sparsespeech import atomic_file
 from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file.container import Container, serialise
 from sparsespeech.model_file.lookup import MODEL_FILE_NAME, SUFFIX
 from sparsespeech.model_file.manifest import build_manifest
 from sparsespeech.model_file.model import IntegerModel
+from sparsespeech.model_file.proved_file import write_proved
 from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.tensors import model_tensors
 from sparsespeech.model_file.validate import validate_model
@@ -34,13 +34,4 @@ def write_model(model: IntegerModel, path: Path) -> None:
     target = path / MODEL_FILE_NAME if os.path.isdir(path) else path
     if target.suffix != SUFFIX:
         raise ModelFileError(f"{path}: the name of a model file must end in {SUFFIX}")
-    try:
-        content = encode_model(model)
-        decode_model(content)  # nothing is written that the reader would refuse
-        atomic_file.write_bytes(target, content)
-    except ModelFileError as error:
-        raise ModelFileError(f"{target}: not written: {error}") from None
-    except OSError as error:
-        raise ModelFileError(
-            f"{target}: not written: {error.strerror}; what stood there before is unchanged"
-        ) from error
+    write_proved(target, lambda: encode_model(model), decode_model, ModelFileError)

@@ -41,7 +41,8 @@ from sparsespeech.training.weight_matrices import count_weights
 class Round:
     """One finished round: what it aimed at, what it reached, and whether it was kept.
 
-    Sparsities are shares of zeros over all weight matrices, ``wer`` is per cent.
+    Sparsities are shares of zeros over all weight matrices, ``wer`` is per cent. ``checkpoint`` is
+    relative to the loop's folder in its ``rounds.json`` alone, so that the folder can be moved.
     """
 
     number: int
@@ -82,6 +83,7 @@ def repeat_until(recipe: Recipe, output: Path, *, threads: int | None = None) ->
         with training_progress(True) as progress:
             loop = Loop(development_wer(dense, recipe, output / "features", progress), ())
         text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+        output.mkdir(parents=True, exist_ok=True)
         atomic_file.write_text(output / "recipe.yaml", text)
         _write(output, facts, loop)
     while not loop.ended:
@@ -177,7 +179,10 @@ def _read(output: Path, facts: dict[str, Any]) -> Loop | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        rounds = tuple(Round(**done) for done in values["rounds"])
+        rounds = tuple(
+            Round(**{**done, "checkpoint": str(output / done["checkpoint"])})
+            for done in values["rounds"]
+        )
         loop = Loop(float(values["wer_before"]), rounds, str(values["ended"]))
         was = values["facts"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -195,8 +200,10 @@ def _write(output: Path, facts: dict[str, Any], loop: Loop) -> None:
     content = {
         "facts": facts,
         "wer_before": loop.wer_before,
-        "rounds": [asdict(done) for done in loop.rounds],
+        "rounds": [
+            {**asdict(done), "checkpoint": str(Path(done.checkpoint).relative_to(output))}
+            for done in loop.rounds
+        ],
         "ended": loop.ended,
     }
-    output.mkdir(parents=True, exist_ok=True)
     atomic_file.write_text(output / "rounds.json", json.dumps(content, indent=1) + "\n")

@@ -12,6 +12,7 @@ from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
 SIZE = (1100, 650)
 MEMORY, SUMS, TAIL, NETWORK = (tint(colour, 0.22) for colour in (BLUE, ORANGE, GREEN, GREY))
 _ENTRY = 25  # from one multiplier of a window to the next
+_WORD = 317  # left side of the boxes of a weight word
 _TREE = 548  # middle of the row of boxes behind the windows
 
 
@@ -59,7 +60,7 @@ def _paint_feed(diagram: Diagram, config: AcceleratorConfig) -> None:
 
 
 def _paint_words(diagram: Diagram, config: AcceleratorConfig) -> None:
-    """The frame around what exists once a row lane and window; weight memory and word."""
+    """The frame around what exists once a row lane and window; weight memory, buffer and word."""
     for copy in (2, 1, 0):
         corner = (24 + 7 * copy, 184 - 7 * copy)
         diagram.box(corner, (1040, 288), fill="#f7f7f8", edge=GREY, line="--", round_by=8)
@@ -73,16 +74,23 @@ def _paint_words(diagram: Diagram, config: AcceleratorConfig) -> None:
     )
     diagram.box(
         (44, 262),
-        (130, 94),
+        (114, 94),
         f"weight memory\n{config.weight_words:,} words\nof {config.word_bits} bits",
         fill=MEMORY,
     )
-    diagram.arrow((174, 309), (226, 309))
-    diagram.note((200, 297), f"{config.stages.fetch}")
+    diagram.arrow((158, 309), (196, 309))
+    diagram.note((176, 297), f"{config.stages.fetch}")
+    diagram.box(
+        (196, 262),
+        (94, 94),
+        f"fetched\nahead\n{config.stages.fetch_ahead_words} words",
+        fill=MEMORY,
+    )
+    diagram.arrow((290, 309), (_WORD, 309))
     for entry in range(config.multipliers_per_window):
-        corner = (226, 262 + _ENTRY * entry)
+        corner = (_WORD, 262 + _ENTRY * entry)
         diagram.box(corner, (112, 19), f"weight {entry}, column {entry}", points=7.5, round_by=2)
-    diagram.box((226, 378), (112, 19), "split, last", points=7.5, round_by=2)
+    diagram.box((_WORD, 378), (112, 19), "split, last", points=7.5, round_by=2)
 
 
 def _paint_products(diagram: Diagram, config: AcceleratorConfig) -> None:
@@ -97,21 +105,23 @@ def _paint_products(diagram: Diagram, config: AcceleratorConfig) -> None:
         f"{places} reads a cycle",
         fill=MEMORY,
     )
-    diagram.arrow((282, 262), (282, 234), (657, 234), (657, 262), width=0.8, colour=GREY)
-    diagram.note((420, 225), "weights", points=7.5)
-    diagram.note((412, middle), "columns", points=7.5)
+    word = _WORD + 56  # its middle
+    diagram.arrow((word, 262), (word, 234), (657, 234), (657, 262), width=0.8, colour=GREY)
+    diagram.note((460, 225), "weights", points=7.5)
+    diagram.note(((_WORD + 112 + 486) / 2, middle), "columns", points=7.5)
     for entry in range(places):
         y = 271 + _ENTRY * entry
         if abs(y - middle) > 8:
-            diagram.arrow((338, y), (486, y), width=0.8)
+            diagram.arrow((_WORD + 112, y), (486, y), width=0.8)
         diagram.arrow((594, y), (640, y), width=0.8)
         diagram.box((640, y - 9), (34, 19), "x", fill=SUMS, round_by=2, points=10)
     diagram.note((466, 260), f"{stages.activation_read}")
     diagram.note((614, 260), f"{stages.multiply}")
     diagram.arrow((674, middle), (712, middle))
     diagram.box((712, middle - 44), (98, 88), "segment\nsums: two\nrows share\na word", fill=SUMS)
-    diagram.arrow((282, 397), (282, 436), (761, 436), (761, middle + 44), width=0.8, colour=GREY)
-    diagram.note((520, 426), "which entries end a row, which begin the next", points=7.5)
+    way = ((word, 397), (word, 420), (761, 420), (761, middle + 44))
+    diagram.arrow(*way, width=0.8, colour=GREY)
+    diagram.note((572, 411), "which entries end a row, which begin the next", points=7.5)
     diagram.arrow((810, middle), (862, middle))
     diagram.note((834, middle - 12), f"{stages.segment_sums}")
 
@@ -123,6 +133,8 @@ def _paint_sums(diagram: Diagram, config: AcceleratorConfig) -> None:
     diagram.arrow((937, 334), (937, 384))
     diagram.note((928, 356), f"{stages.accumulate + stages.window_fifo}", align="right")
     diagram.box((862, 384), (150, 66), f"window FIFO\n{config.window_fifo} rows", fill=MEMORY)
+    diagram.arrow((862, 444), (243, 444), (243, 356), width=0.8, colour=GREY)
+    diagram.note((552, 456), "places: a word that ends a row waits for one", points=7.5)
     diagram.arrow((937, 450), (937, _TREE - 28))
     diagram.note((928, 498), f"{config.tree_levels * stages.tree_level}", align="right")
     diagram.box(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sparsespeech.compiler.program import Place, Program
-from sparsespeech.compiler.stream_graph import host_loads, link_loads
+from sparsespeech.compiler.stream_graph import LinkLoad, link_loads
 from sparsespeech.report.diagram import INK, Diagram, Point, tint
 from sparsespeech.report.grid_diagram import Tile, tiles_of
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
@@ -37,8 +37,8 @@ def paint_network(
 
     ``utilisation``: share of the cycles in which each core multiplies, one a core, in [0, 1].
     """
-    loads = link_loads(program.streams, program.config)
-    _paint_title(diagram, program, loads)
+    loads = link_loads(program.streams)
+    _paint_title(diagram, program, [load for load in loads if load.start != load.stop])
     tiles = tiles_of(program)
     colours = _layer_colours(tiles)
     for row in range(program.config.grid_rows):
@@ -48,10 +48,10 @@ def paint_network(
             tile = tiles.get(core) if core is not None else None
             busy = utilisation[core] if utilisation is not None and core is not None else None
             _paint_tile(diagram, _corner(place), tile, colours, busy)
-    for (start, stop), load in loads.items():
-        _paint_link(diagram, start, stop, load)
+    _paint_host(diagram)
+    for load in loads:
+        _paint_link(diagram, load, load.slots / program.config.slots)
     _paint_sums(diagram, program)
-    _paint_host(diagram, program)
     _paint_legend(diagram, program, colours, utilisation is not None)
 
 
@@ -70,13 +70,13 @@ def _name(tile: Tile) -> str:
     return f"{layer} {tile.direction}".replace(" both", ", both directions").strip()
 
 
-def _paint_title(
-    diagram: Diagram, program: Program, loads: dict[tuple[Place, Place], float]
-) -> None:
+def _paint_title(diagram: Diagram, program: Program, loads: Sequence[LinkLoad]) -> None:
+    """``loads``: of the links between sites."""
     title = f"The network, {program.mapping} mapping"
     diagram.text((_LEFT, 26), title, points=14, bold=True, align="left")
     frames = sum(stream.kind == "activations" for stream in program.streams)
-    mean = sum(loads.values()) / max(1, len(loads))
+    given = sum(load.slots for load in loads)
+    mean = given / max(1, len(loads) * program.config.slots)
     diagram.note(
         (_LEFT, 50),
         f"{len(program.streams)} streams, {frames} of them of frames, over {len(loads)} links; "
@@ -108,10 +108,15 @@ def _paint_tile(
     diagram.text((middle, y + 50), last, points=7.5)
 
 
-def _paint_link(diagram: Diagram, start: Place, stop: Place, load: float) -> None:
-    """Keep right: opposite directions run side by side."""
-    way = _across(start, stop, lane=_LANE)
-    diagram.arrow(*way, colour=_load_colour(load), width=0.8 + 3.2 * load)
+def _paint_link(diagram: Diagram, link: LinkLoad, share: float) -> None:
+    """Keep right: opposite directions run side by side. ``share``: of the slots, given out."""
+    if link.start != link.stop:
+        way = _across(link.start, link.stop, lane=_LANE)
+    else:
+        x, y = _corner(link.start)
+        ends, lane = ((-3, -50), -_LANE) if link.to_host else ((-50, -3), _LANE)
+        way = (x + ends[0], y + TILE / 2 + lane), (x + ends[1], y + TILE / 2 + lane)
+    diagram.arrow(*way, colour=_load_colour(share), width=0.8 + 3.2 * share)
 
 
 def _load_colour(load: float) -> str:
@@ -142,15 +147,9 @@ def _paint_sums(diagram: Diagram, program: Program) -> None:
         diagram.box((x + TILE - 14, y + TILE - 15), (10, 10), fill=INK, round_by=2)
 
 
-def _paint_host(diagram: Diagram, program: Program) -> None:
-    into, out_of = host_loads(program.streams, program.config)
+def _paint_host(diagram: Diagram) -> None:
     x, y = _corner((0, 0))
-    middle = y + TILE / 2
-    diagram.box((x - 84, middle - 20), (32, 40), "host", fill="#f0f0f0", points=8)
-    for load, lane, ends in ((into, _LANE, (-50, -3)), (out_of, -_LANE, (-3, -50))):
-        if load:
-            way = [(x + end, middle + lane) for end in ends]
-            diagram.arrow(*way, colour=_load_colour(load), width=0.8 + 3.2 * load)
+    diagram.box((x - 84, y + TILE / 2 - 20), (32, 40), "host", fill="#f0f0f0", points=8)
 
 
 def _paint_legend(diagram: Diagram, program: Program, colours: dict[str, str], heat: bool) -> None:

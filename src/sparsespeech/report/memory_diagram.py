@@ -123,7 +123,7 @@ def memories_of_a_core(config: AcceleratorConfig) -> list[tuple[str, str, str]]:
         (
             "sequence",
             bytes_text(config.sequence_bytes),
-            "frames of utterances; last linear tails only",
+            "frames of utterances, all last linear tails together",
         ),
     ]
 

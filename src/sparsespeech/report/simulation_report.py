@@ -23,11 +23,11 @@ from sparsespeech.report.html import (
 )
 from sparsespeech.report.picture import Figure, draw_picture
 from sparsespeech.report.simulation import Simulation
-from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED
+from sparsespeech.report.style import BLUE, GREEN, GREY, LIGHT_BLUE, ORANGE, RED
 from sparsespeech.simulator.counters import StepSplit
-from sparsespeech.simulator.run_figures import CAUSES, WIRES
+from sparsespeech.simulator.run_figures import CAUSE_NAMES, CAUSES, WIRES, LinkFigures
 
-_CAUSE_COLOURS = dict(zip(CAUSES, (BLUE, ORANGE, RED, GREEN, GREY), strict=True))
+_CAUSE_COLOURS = dict(zip(CAUSES, (BLUE, LIGHT_BLUE, RED, ORANGE, GREEN, GREY), strict=True))
 _LINKS_SHOWN = 10  # of each kind of wires
 
 
@@ -56,7 +56,7 @@ def _opening(simulation: Simulation) -> Markup:
         (
             "Audio",
             f"{simulation.audio_s:.1f} s",
-            f"{len(latencies)} recordings, {frames:,} frames",
+            f"{len(latencies)} recording{'s' if len(latencies) > 1 else ''}, {frames:,} frames",
         ),
         (
             "Multipliers busy",
@@ -117,12 +117,13 @@ def _cycles(simulation: Simulation) -> Markup:
     parts = [
         paragraph(
             "Mean cycles of a pass (a frame, or a step of the LSTM) on the busiest tail of each "
-            "layer. Multiply: words of the longest stream issue. Load: activations are written. "
-            "Stall: FIFOs are full. Drain: the last results of a pass are in the pipeline. "
-            "Recurrence: the output of the step before is on its way."
+            "layer. Multiply: words of the longest stream issue. Row limit: there are fewer words "
+            "than row groups, and a core ends one row group a cycle. Stall: FIFOs wait for other "
+            "streams or cores. Load: activations are written. Drain: the last results of a pass "
+            "are in the pipeline. Recurrence: the output of the step before is on its way."
         ),
         gallery([figure(_cycles_picture(simulation), "Cycles of a pass by cause.")]),
-        table(("layer", "core", "passes", *CAUSES, "cycles"), rows),
+        table(("layer", "core", "passes", *CAUSE_NAMES, "cycles"), rows),
     ]
     steps = simulation.figures.steps
     if steps:
@@ -133,7 +134,10 @@ def _cycles(simulation: Simulation) -> Markup:
 def _step_table(steps: dict[str, StepSplit]) -> Markup:
     """The parts of a step, a column a direction."""
     columns = [asdict(split) for split in steps.values()]
-    rows = [(part, *(f"{column[part]:,.1f}" for column in columns)) for part in columns[0]]
+    rows = [
+        (part.replace("_", " "), *(f"{column[part]:,.1f}" for column in columns))
+        for part in columns[0]
+    ]
     total = ("step", *(f"{split.total:,.1f}" for split in steps.values()))
     return table(("part (cycles)", *steps), rows, total=total)
 
@@ -144,14 +148,14 @@ def _cycles_picture(simulation: Simulation) -> Markup:
     def paint(canvas: Figure) -> None:
         axes = canvas.subplots()
         left = np.zeros(len(passes))
-        for cause in CAUSES:
+        for cause, name in zip(CAUSES, CAUSE_NAMES, strict=True):
             cycles = np.array([getattr(entry, cause) for entry in passes])
             axes.barh(
                 [entry.layer for entry in passes],
                 cycles,
                 left=left,
                 color=_CAUSE_COLOURS[cause],
-                label=cause,
+                label=name,
             )
             left += cycles
         axes.invert_yaxis()
@@ -177,7 +181,7 @@ def _cores(simulation: Simulation) -> Markup:
     return joined(
         gallery([figure(_grid_picture(simulation), "Cycles in which each core multiplies.")]),
         table(
-            ("core", "site", "chains", "multiplies", *CAUSES, "idle"),
+            ("core", "site", "chains", "multiplies", *CAUSE_NAMES, "idle"),
             rows,
             text_columns=3,
         ),
@@ -217,8 +221,7 @@ def _links(simulation: Simulation) -> Markup:
     rows = [
         (
             wires,
-            "{}, {}".format(*link.start),
-            "host port" if link.start == link.stop else "{}, {}".format(*link.stop),
+            *_ends(link),
             f"{link.flits:,}",
             ShareCell(link.utilisation, digits=1),
         )
@@ -229,8 +232,14 @@ def _links(simulation: Simulation) -> Markup:
     return joined(
         paragraph(
             f"Each link has wires of three kinds, and each kind takes a flit (or a sum) a cycle. "
-            f"{kinds}. The {_LINKS_SHOWN} busiest links of each kind; of the host's port the "
-            "busier way counts."
+            f"{kinds}. The {_LINKS_SHOWN} busiest links of each kind."
         ),
         table(("wires", "from site", "to site", "flits", "of the cycles"), rows, text_columns=3),
     )
+
+
+def _ends(link: LinkFigures) -> tuple[str, str]:
+    start, stop = ("{}, {}".format(*place) for place in (link.start, link.stop))
+    if link.start != link.stop:
+        return start, stop
+    return (start, "the host") if link.to_host else ("the host", stop)

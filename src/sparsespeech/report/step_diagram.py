@@ -35,8 +35,9 @@ class Part:
 def step_parts(run: Run, direction: str) -> list[Part]:
     """The mean step of ``direction``, from the first issue of its words to that of the next."""
     split = step_split(run, direction)
+    issuing = split.multiply + split.row_limit + split.stall
     return [
-        Part("multiply", split.multiply + split.stall, BLUE, "a cycle for every 4 rows"),
+        Part("multiply", issuing, BLUE, "a cycle for every 4 rows"),
         Part("sums", split.sums, ORANGE, "windows, adder trees of the chain"),
         Part("arithmetic", split.arithmetic, GREEN, "requantize, gates, cell, output"),
         Part("flit", split.flit + split.slot, GREY, "and its slot"),
@@ -187,7 +188,7 @@ def busy_passes(run: Run, slices: list[Slice], direction: str) -> list[tuple[int
     """First and last cycle of each pass of ``direction``, from its first word to its last."""
     busy: list[tuple[int, int]] = []
     for part in slices:
-        if part.state not in ("multiply", "stall") or part.chain is None:
+        if part.state not in ("multiply", "row_limit", "stall") or part.chain is None:
             continue
         if run.program.chains[part.chain].direction != direction:
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+LIGHT_BLUE = "#56B4E9"
 
 SETTINGS: dict[str, Any] = {
     "figure.dpi": 120,

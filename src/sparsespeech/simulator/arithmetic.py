@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsespeech.accelerator_waves import check_windows, host_inputs
 from sparsespeech.compiler.program import HOST, Chain, Program
-from sparsespeech.errors import InputWindowsError, ProgramFileError, SimulationError
+from sparsespeech.errors import ProgramFileError, SimulationError
 from sparsespeech.integer_arithmetic.fixed_point import (
     rescale,
     saturate16,
@@ -41,7 +42,7 @@ class ProgramArithmetic:
         Raises ProgramFileError for streams and chains that do not fit together.
         """
         self._program = program
-        self.inputs = _host_frame(program)
+        self.inputs = host_inputs(program)
         self._layers = [
             _LinearValues(program, weights, numbers) for numbers in _linear_layers(program)
         ]
@@ -242,21 +243,6 @@ def _linear_layers(program: Program) -> list[list[int]]:
     return [[n for n in linear if program.chains[n].layer == name] for name in names]
 
 
-def _host_frame(program: Program) -> int:
-    """Activations of a frame that the host sends."""
-    frames = {
-        stream.frame
-        for stream in program.streams
-        if stream.kind == "activations" and stream.source == HOST
-    }
-    if len(frames) != 1:
-        raise ProgramFileError(
-            f"the host sends frames of {sorted(frames)} activations, expected one width; compile "
-            "the model again"
-        )
-    return frames.pop()
-
-
 def _output_streams(program: Program, number: int) -> tuple[int, ...]:
     """Streams that carry the outputs of a linear chain: its own, or those of its memory."""
     own = program.chains[number].output_stream
@@ -293,11 +279,7 @@ def _output_places(program: Program, numbers: Sequence[int]) -> NDArray[np.int64
 
 
 def _checked_windows(windows: NDArray[np.integer[Any]], inputs: int) -> Frames:
-    if windows.dtype != np.uint8 or windows.ndim != 2 or windows.shape[1] != inputs:
-        raise InputWindowsError(
-            f"feature windows must be uint8[T, {inputs}], got {windows.dtype.name} of shape "
-            f"{list(windows.shape)}; take the features of the program's model"
-        )
+    check_windows(windows, inputs)
     if windows.shape[0] == 0:
         raise SimulationError(
             "an utterance of zero frames cannot be run; give at least one feature window"

@@ -5,7 +5,8 @@ N row groups of a pass. All times are cycles.
 
 Issue and pop are max-plus recurrences over row groups that reach back ``window_fifo`` and
 ``chain_fifo`` row groups, so they are solved in chunks of that many, each chunk with numpy over
-cores x streams. Nothing depends on absolute time: a pass whose starts and whose last pops before it
+cores x streams. Fetching (T2) shows in S alone: behind it a stream has a word to issue in every
+cycle. Nothing depends on absolute time: a pass whose starts and whose last pops before it
 lie as in an earlier one is that one, shifted.
 """
 
@@ -82,22 +83,19 @@ class Block:
         self._slack = max([config.stages.credit] + [link.credit for link in links])
         self._words = np.stack([ends[-1].max(axis=1) + 1 for ends in row_ends]).astype(np.int64)
         self._history = np.full((cores, self._depth), NEVER, dtype=np.int64)  # the last pops
-        self._decided = np.full(cores, NEVER, dtype=np.int64)
-        self._loads = np.zeros(cores, dtype=np.int64)
+        self._written = np.full(cores, NEVER, dtype=np.int64)  # behind the last write of a load
         self._stopped = np.full((2, cores), NEVER, dtype=np.int64)  # of the two passes before
         self._known: dict[tuple[int, bytes], tuple[Relative, Relative]] = {}
 
     def advance(self, variant: int, complete: Times) -> Pass:
         """The next pass, whose frame is there for each core at ``complete``, int64[C]."""
         stages = self._config.stages
-        bank_free = max(1, stages.fetch + 1 - stages.staging_read)
-        decided = np.maximum(complete, self._stopped[-1] + bank_free)
-        if self._config.double_buffered:
-            decided = np.maximum(complete, self._stopped[0] + bank_free)
-            decided = np.maximum(decided, self._decided + self._loads)
-        loads = self._load_cycles[variant]
-        to_issue = np.maximum(1, stages.staging_read + loads - stages.fetch)
-        started = np.maximum(decided + to_issue, self._stopped[-1] + 1)
+        decided = np.maximum(complete, self._written)
+        bank_free = self._stopped[0 if self._config.double_buffered else -1] + 1
+        first_write = np.maximum(decided + stages.staging_read, bank_free)
+        written = first_write + self._load_cycles[variant]
+        started = np.maximum(written, decided + 1 + stages.fetch)
+        started = np.maximum(started, self._stopped[-1] + 1)
 
         base = int(started.min())
         starts = (started - base).astype(np.int32)
@@ -110,7 +108,7 @@ class Block:
         before = np.concatenate([self._history, pops[:, -self._depth :] + np.int64(base)], axis=1)
         self._history = before[:, -self._depth :]
         self._stopped = np.stack([self._stopped[1], stops + np.int64(base)])
-        self._decided, self._loads = decided, loads
+        self._written = written
         return Pass(decided, started, self._stopped[1], self._words[variant], base, pops)
 
     def _solve(

@@ -1,6 +1,13 @@
 """Where the cycles of a run went: of each core, of one recurrent step, and of the wires of links.
 
 C cores of a block. All figures are cycles or shares of cycles.
+
+A core issues the words of a pass in three kinds of cycles. It *multiplies* in as many as its
+longest stream has words. With fewer words than row groups it waits on: the adder tree takes one row
+group a cycle (T4), however sparse the rows are. This *row limit* is the rest up to a cycle a row
+group. What a pass takes beyond both is a *stall*: streams are uneven, or sums of other cores are
+late, and FIFOs are full or empty. All three follow from the first and the last issue of a pass and
+from two numbers that the compiler knows.
 """
 
 from __future__ import annotations
@@ -12,34 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsespeech.compiler.program import HOST, Place
+from sparsespeech.accelerator_counters import CoreCounters
+from sparsespeech.compiler.program import Place
 from sparsespeech.compiler.slot_wheel import wires_of
 from sparsespeech.errors import SimulationError
+from sparsespeech.simulator.core import Pass
 from sparsespeech.simulator.machine import FramePass, Run
 from sparsespeech.simulator.wiring import BlockWiring
-
-
-@dataclass(frozen=True)
-class CoreCounters:
-    """Every cycle of a run, counted once."""
-
-    core: int
-    multiply: int  # words of the longest stream issue
-    stall: int  # a pass takes longer than its words: FIFOs are full
-    load: int  # a store is written, and nothing is issued
-    drain: int  # the last results of a pass are in the core's pipeline
-    recurrence: int  # the fed-back output of the step before is on its way
-    idle: int  # no frame is there, or its results have no place
-
-    @property
-    def total(self) -> int:
-        """Cycles of the run."""
-        return self.multiply + self.stall + self.load + self.drain + self.recurrence + self.idle
-
-    @property
-    def utilisation(self) -> float:
-        """Multiplying, as a share of all cycles."""
-        return self.multiply / self.total
 
 
 @dataclass(frozen=True)
@@ -47,7 +33,8 @@ class StepSplit:
     """Mean cycles of one recurrent step, from the first issue of a step's tail to the next's."""
 
     multiply: float
-    stall: float  # FIFOs were full
+    row_limit: float
+    stall: float
     sums: float  # last word to last pop: window pipeline and the partial sums of other cores
     arithmetic: float  # adder tree, requantization, gates and cell
     flit: float  # assembly of the last flit
@@ -75,12 +62,14 @@ def _count(
     run: Run, wiring: BlockWiring, passes: tuple[FramePass, ...], place: int
 ) -> CoreCounters:
     pipeline = pipeline_cycles(run, wiring, place)
-    counts = dict.fromkeys(("multiply", "stall", "load", "drain", "recurrence", "idle"), 0)
+    counts = dict.fromkeys(
+        ("multiply", "row_limit", "stall", "load", "drain", "recurrence", "idle"), 0
+    )
     free = 0  # first cycle that nothing is counted for
     drained = 0  # first cycle in which no result of the passes before is in the pipeline
     for entry in passes:
         times = entry.times
-        started, words = int(times.started[place]), int(times.words[place])
+        started = int(times.started[place])
         loading = max(free, int(times.decided[place]))
         drain = max(0, min(drained, loading) - free)
         steps_on = place >= wiring.feeding and not entry.frame.first
@@ -88,13 +77,31 @@ def _count(
         counts["recurrence" if steps_on else "idle"] += loading - free - drain
         counts["load"] += started - loading
         free = int(times.stopped[place]) + 1
-        counts["multiply"] += words
-        counts["stall"] += free - started - words
+        issue = issue_split(times, place)
+        counts["multiply"] += issue.multiply
+        counts["row_limit"] += issue.row_limit
+        counts["stall"] += issue.stall
         drained = times.last_pop(place) + pipeline + 1
     drain = max(0, min(drained, run.cycles) - free)
     counts["drain"] += drain
     counts["idle"] += run.cycles - free - drain
     return CoreCounters(wiring.cores[place], **counts)
+
+
+class IssueSplit(NamedTuple):
+    """The cycles of one core from the first to the last issue of a pass; see the module."""
+
+    multiply: int
+    row_limit: int
+    stall: int
+
+
+def issue_split(times: Pass, place: int) -> IssueSplit:
+    """Of the core at ``place`` in its block."""
+    cycles = int(times.stopped[place]) + 1 - int(times.started[place])
+    words, row_groups = int(times.words[place]), times.relative_pops.shape[1]
+    limit = max(0, min(cycles, row_groups) - words)
+    return IssueSplit(words, limit, cycles - words - limit)
 
 
 def pipeline_cycles(run: Run, wiring: BlockWiring, place: int) -> int:
@@ -151,8 +158,7 @@ def _split(
     wiring, passes = run.blocks[block], run.passes[block]
     config = run.program.config
     tail = len(wiring.cores) - 1
-    started, stopped = int(before.times.started[tail]), int(before.times.stopped[tail])
-    words = int(before.times.words[tail])
+    stopped = int(before.times.stopped[tail])
     popped = before.times.last_pop(tail)
     arithmetic = pipeline_cycles(run, wiring, tail)
     flit = config.stages.flit + config.stages.inject
@@ -162,8 +168,7 @@ def _split(
     next_started = int(after.times.started[tail])
     load = min(int(entry.times.started[tail] - entry.times.decided[tail]) for entry in passes)
     return (
-        words,
-        stopped - started + 1 - words,
+        *issue_split(before.times, tail),
         popped - stopped,
         arithmetic,
         flit,
@@ -187,30 +192,25 @@ class Wires(NamedTuple):
     kind: str  # "frames", "control" (credits, order) or "sums" (partial sums, gate inputs)
     start: Place
     stop: Place  # equal to ``start`` for the host's port
+    to_host: bool = False  # of the host's port, which has a link in and a link out
 
 
 def link_flits(run: Run) -> dict[Wires, int]:
-    """Flits, or sums, that each kind of wires of each directed link carried.
-
-    The host's port has two ways: the busier one counts.
-    """
+    """Flits, or sums, that each kind of wires of each directed link carried."""
     pops: dict[tuple[str, int], int] = defaultdict(int)
     for wiring, passes in zip(run.blocks, run.passes, strict=True):
         for link in wiring.links:
             kind = "gate_inputs" if link.source == wiring.credit_core else "partial_sums"
             beats = sum(entry.times.relative_pops.shape[1] for entry in passes)
             pops[kind, wiring.cores[link.source]] += beats
-    carried: dict[tuple[Wires, bool], int] = defaultdict(int)
+    carried: dict[Wires, int] = defaultdict(int)
     for stream, flits in zip(run.program.streams, run.flits, strict=True):
         beats = sum(put_on.size for put_on in flits)
         beats += pops.pop((stream.kind, stream.source), 0)  # the first of two for both directions
-        for step in stream.links:
-            into_grid = step.start == step.stop and stream.source == HOST
-            carried[Wires(wires_of(stream.kind), step.start, step.stop), into_grid] += beats
-    busiest: dict[Wires, int] = defaultdict(int)
-    for (wires, _), beats in carried.items():
-        busiest[wires] = max(busiest[wires], beats)
-    return dict(busiest)
+        for link in stream.links:
+            wires = Wires(wires_of(stream.kind), link.start, link.stop, stream.to_host(link))
+            carried[wires] += beats
+    return dict(carried)
 
 
 def link_utilisation(run: Run) -> dict[Wires, float]:

@@ -122,8 +122,7 @@ class Flow:
             if sender.core == HOST:
                 first_flit = int(put_on[sender.stream][0])
                 self._fabric.record.host_frames.append((frame, first_flit))
-            if self._last_of_wave(frame):
-                sender.memory.leave(frame, sender.free)
+            sender.memory.leave(frame, sender.free, closes_wave=self._last_of_wave(frame))
         return put_on
 
     def _decide(self, sender: Sender, frame: Frame, order: int | None) -> int:

@@ -6,13 +6,14 @@ All times are cycles unless a name says otherwise.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sparsespeech.accelerator_counters import CoreCounters
 from sparsespeech.compiler.program import Place
 from sparsespeech.errors import SimulationError
 from sparsespeech.simulator.counters import (
-    CoreCounters,
     StepSplit,
     core_counters,
     link_flits,
@@ -25,7 +26,8 @@ WIRES = {  # kinds of wires of a link, with what they carry
     "sums": "partial sums and gate inputs, between neighbours",
     "control": "credits and the order of directions",
 }
-CAUSES = ("multiply", "load", "stall", "drain", "recurrence")
+CAUSES = ("multiply", "row_limit", "stall", "load", "drain", "recurrence")
+CAUSE_NAMES = tuple(cause.replace("_", " ") for cause in CAUSES)  # for a person
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class PassFigures:
     core: int
     passes: int
     multiply: float
-    load: float
+    row_limit: float
     stall: float
+    load: float
     drain: float
     recurrence: float
 
@@ -54,6 +57,7 @@ class LinkFigures:
     wires: str  # "frames", "control" or "sums"
     start: Place
     stop: Place
+    to_host: bool  # of the host's port, which has a link in and a link out
     flits: int
     utilisation: float  # of the cycles of the run, 0 to 1
 
@@ -101,6 +105,20 @@ class RunFigures:
         }
 
 
+def cycles_per_frame(
+    timing: Callable[[Sequence[Sequence[int]]], Run], utterances: int, frames: int
+) -> float:
+    """Cycles between frames when utterance follows utterance without end.
+
+    ``timing`` makes the run of waves of utterances given by their frames. Waves of ``utterances``
+    of ``frames`` frames are in flight; the first and the last, which fill and drain the machine,
+    do not count.
+    """
+    wave = (frames,) * utterances
+    first, last = timing([wave] * 2).cycles, timing([wave] * 4).cycles
+    return (last - first) / (2 * utterances * frames)
+
+
 def run_figures(run: Run) -> RunFigures:
     """The figures of ``run``."""
     cores = core_counters(run)
@@ -109,7 +127,7 @@ def run_figures(run: Run) -> RunFigures:
             LinkFigures(*wires, flits, flits / run.cycles)
             for wires, flits in link_flits(run).items()
         ),
-        key=lambda link: (-link.flits, link.wires, link.start, link.stop),
+        key=lambda link: (-link.flits, link.wires, link.start, link.stop, link.to_host),
     )
     return RunFigures(
         cycles=run.cycles,

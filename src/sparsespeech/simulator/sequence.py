@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsespeech.accelerator_config import AcceleratorConfig
+from sparsespeech.accelerator_waves import what_helps_full
 from sparsespeech.compiler.program import HOST, Sequence
 from sparsespeech.errors import SimulationError
 
@@ -75,10 +76,11 @@ class FrameOrder:
         """Of the last frame of one wave."""
         return self._ends[wave] - 1
 
-    def wave_that_frees(self, number: int, places: int) -> int | None:
-        """The wave that must have left a memory before frame ``number`` finds a place in it."""
-        if number < places:
-            return None
+    def wave_that_frees(self, number: int, places: int) -> int:
+        """The wave that must have left a memory before frame ``number`` finds a place in it.
+
+        The first ``places`` frames find one anyway.
+        """
         return int(np.searchsorted(self._ends, number - places + 1))
 
 
@@ -103,14 +105,14 @@ class SequenceMemory:
     """What one sequence keeps: when frames are there, and when places are free again."""
 
     def __init__(self, config: AcceleratorConfig, sequence: Sequence, order: FrameOrder) -> None:
-        """Raises SimulationError for a wave that does not fit."""
-        for wave in range(order.waves):
-            if HOST != sequence.chain and order.frames(wave) > sequence.frames:
+        """Raises SimulationError for a wave that has to fit and does not."""
+        keeps_waves = sequence.chain != HOST and not sequence.is_ring
+        for wave in range(order.waves) if keeps_waves else ():
+            if order.frames(wave) > sequence.frames:
                 raise SimulationError(
                     f"wave {wave} has {order.frames(wave)} frames, the sequence memory of chain "
-                    f"{sequence.chain} holds {sequence.frames}; shorten the utterances, put fewer "
-                    "of them in flight (--in-flight), or compile for more sequence_bytes (now "
-                    f"{config.sequence_bytes}; `sparsespeech compile --config FILE.toml`)"
+                    f"{sequence.chain} holds {sequence.frames}; "
+                    f"{what_helps_full(order.frames(wave), sequence.frames, config)}"
                 )
         self.sequence = sequence
         self._order = order
@@ -118,6 +120,7 @@ class SequenceMemory:
         self._directions = 2 if "both" in sequence.directions else len(sequence.directions)
         self._there: list[int] = []
         self._left: list[list[int]] = [[] for _ in range(order.waves)]
+        self._gone: list[int] = []  # ring: when each frame was put on whole
 
     def write(self, there: int) -> None:
         """The next frame is there from this cycle on."""
@@ -127,14 +130,20 @@ class SequenceMemory:
         """From when on frame ``number`` is there; None as long as nobody knows."""
         return self._there[number] if number < len(self._there) else None
 
-    def leave(self, frame: Frame, put_on: int) -> None:
-        """The last frame of a wave in one direction was put on."""
-        self._left[frame.wave].append(put_on)
+    def leave(self, frame: Frame, put_on: int, *, closes_wave: bool) -> None:
+        """A frame was put on whole; ``closes_wave``: the last of its wave in its direction."""
+        if self.sequence.is_ring:
+            self._gone.append(put_on)
+        elif closes_wave:
+            self._left[frame.wave].append(put_on)
 
     def place_free(self, number: int) -> int | None:
         """From when on there is a place for frame ``number``; None as long as nobody knows."""
-        wave = self._order.wave_that_frees(number, self.sequence.frames)
-        if wave is None:
+        before = number - self.sequence.frames
+        if before < 0:
             return 0
+        if self.sequence.is_ring:
+            return self._gone[before] + self._credit if before < len(self._gone) else None
+        wave = self._order.wave_that_frees(number, self.sequence.frames)
         left = self._left[wave]
         return max(left) + self._credit if len(left) == self._directions else None

@@ -3,11 +3,12 @@
 Axes: C cores of a block. All times are cycles.
 
 A pass of a core is drawn as *load* (activations to the store), *multiply* (as many cycles as its
-longest stream has words), *stall* (the other cycles until its last word has issued; they lie
-anywhere among those of multiply and are drawn behind them) and *drain* (until its last result has
-left the core's last register). A recurrent core then waits for the output of the step before:
-*recurrence*. What hides behind something else (loads of two banks, the drain behind the next load)
-is not drawn, so the states of a core add up to the cycles of the run, as in ``core_counters``.
+longest stream has words), *row limit* and *stall* (the other cycles until its last word has
+issued, see ``counters.py``; they lie anywhere among those of multiply and are drawn behind them)
+and *drain* (until its last result has left the core's last register). A recurrent core then waits
+for the output of the step before: *recurrence*. What hides behind something else (loads of two
+banks, the drain behind the next load) is not drawn, so the states of a core add up to the cycles of
+the run, as in ``core_counters``.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from sparsespeech.simulator.counters import pipeline_cycles
+from sparsespeech.simulator.counters import IssueSplit, issue_split, pipeline_cycles
 from sparsespeech.simulator.machine import Run
 from sparsespeech.simulator.sequence import Frame
 
-State = Literal["idle", "load", "multiply", "stall", "drain", "recurrence"]
-STATES: tuple[State, ...] = ("idle", "load", "multiply", "stall", "drain", "recurrence")
-BUSY: tuple[State, ...] = ("load", "multiply", "stall", "drain", "recurrence")
+State = Literal["idle", "load", "multiply", "row_limit", "stall", "drain", "recurrence"]
+BUSY: tuple[State, ...] = ("load", "multiply", "row_limit", "stall", "drain", "recurrence")
+STATES: tuple[State, ...] = ("idle", *BUSY)
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,7 @@ def core_timeline(run: Run) -> list[list[Slice]]:
                     chains[direction],
                     load=int(times.decided[place]),
                     start=int(times.started[place]),
-                    words=int(times.words[place]),
-                    last_issue=int(times.stopped[place]),
+                    issue=issue_split(times, place),
                     last_pop=times.last_pop(place),
                 )
             timelines[core] = line.finished(run.cycles)
@@ -89,8 +89,7 @@ class _Line:
         *,
         load: int,
         start: int,
-        words: int,
-        last_issue: int,
+        issue: IssueSplit,
         last_pop: int,
     ) -> None:
         self._drain(load)
@@ -98,8 +97,9 @@ class _Line:
             self._add("recurrence", load, frame, chain)
         self._add("idle", load, None, None)
         self._add("load", start, frame, chain)
-        self._add("multiply", min(start + words, last_issue + 1), frame, chain)
-        self._add("stall", last_issue + 1, frame, chain)
+        self._add("multiply", start + issue.multiply, frame, chain)
+        self._add("row_limit", start + issue.multiply + issue.row_limit, frame, chain)
+        self._add("stall", start + sum(issue), frame, chain)
         self._last = frame, chain, last_pop + self._pipeline + 1
 
     def _drain(self, until: int) -> None:

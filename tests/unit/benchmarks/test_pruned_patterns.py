@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,13 +33,24 @@ def dense(matrix: SparseMatrix) -> NDArray[np.int64]:
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 1.0))
 def test_the_largest_weights_stay(seed: int, density: float) -> None:
     matrix = random_matrix(np.random.default_rng(seed), (7, 9), 0.6, "unstructured")
-    before, after = dense(matrix), dense(largest_weights(matrix, density))
+    before, after = (
+        dense(matrix),
+        dense(largest_weights(matrix, density, np.random.default_rng(seed))),
+    )
     kept = after != 0
     assert np.array_equal(after[kept], before[kept])
     assert kept.sum() == min(matrix.nonzeros, round(density * 63))
     gone = (before != 0) & ~kept
     if kept.any() and gone.any():
         assert np.abs(before[kept]).min() >= np.abs(before[gone]).max()
+
+
+def test_of_equal_weights_no_row_is_preferred() -> None:
+    matrix = random_matrix(np.random.default_rng(3), (200, 50), 0.5, "unstructured")
+    equal = replace(matrix, value=np.full_like(matrix.value, 9))
+    after = dense(largest_weights(equal, 0.25, np.random.default_rng(4))) != 0
+    assert after.sum() == 2500
+    assert 0.45 < after[:100].sum() / 2500 < 0.55
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

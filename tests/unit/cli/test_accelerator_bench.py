@@ -44,6 +44,8 @@ def test_mapping_takes_a_model(capsys: pytest.CaptureFixture[str]) -> None:
         ("throughput --target tiny", "--backend cpu does not take this"),
         ("deepbench --markdown x.md", "--backend cpu does not take this"),
         ("density --model an4", "--backend cpu does not take this"),
+        ("density --dense-model an4", "--backend cpu does not take this"),
+        ("density --backend simulator --dense-model none.safetensors", "none.safetensors: no such"),
         ("mapping --target nope", "target 'nope' does not exist"),
         ("mapping --model none.safetensors", "none.safetensors"),
         ("mapping --model an4 --target tiny", "the model needs"),

@@ -14,8 +14,7 @@ from sparsespeech.cli import accuracy_runs
 from sparsespeech.cli.main import main
 from sparsespeech.evaluation.word_error_rate import count_errors, word_error_rate
 from sparsespeech.model_file.reader import read_model
-from sparsespeech.training.checkpoint import save_checkpoint
-from tests.random_checkpoints import random_checkpoint
+from tests.random_checkpoints import random_checkpoint, write_checkpoint
 from tests.tone_corpus import write_corpus
 
 
@@ -41,17 +40,7 @@ def save(run: Path, seed: int, sparsity: float, manifest: Path) -> None:
         "data": {"train": [{"manifest": str(manifest), "split": "train"}]},
         "quantization": {"calibration_utterances": 2},
     }
-    state = {
-        "recipe": recipe,
-        "progress": {},
-        "graph": checkpoint.graph.to_json(),
-        "features": checkpoint.features.to_json(),
-        "mean": checkpoint.mean.tolist(),
-        "deviation": checkpoint.deviation.tolist(),
-        "labels": list(checkpoint.labels),
-    }
-    average = {f"average.{name}": tensor for name, tensor in checkpoint.weights.items()}
-    save_checkpoint(run, 7, average, {}, state, keep=1)
+    write_checkpoint(run, checkpoint, recipe)
 
 
 def bench(runs: Path, *arguments: object) -> int:

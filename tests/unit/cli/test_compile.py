@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sparsespeech import compilation
 from sparsespeech.accelerator_config import target
 from sparsespeech.cli.main import main
 from sparsespeech.compiler.lower import PASSES
 from sparsespeech.compiler.mapping_report import map_graph
+from sparsespeech.compiler.program import MAPPINGS
 from sparsespeech.compiler.program_file import load_program
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Graph, Lstm, Output
@@ -72,27 +74,59 @@ def test_json(run: Run) -> None:
     )
 
 
-def test_auto_mapping_has_the_lower_model(run: Run) -> None:
-    cycles = {
-        mapping: json.loads(run("--json", "--mapping", mapping)[1])["modelled_latency_cycles"]
-        for mapping in ("paper", "interleaved", "auto")
-    }
-    assert cycles["auto"] == min(cycles.values())
-
-
 @pytest.mark.parametrize("objective", ["latency", "throughput"])
 def test_auto_mapping_says_what_it_took_and_why(run: Run, objective: str) -> None:
     arguments = ("--mapping", "auto", "--objective", objective)
-    choice = json.loads(run(*arguments, "--json")[1])["mapping_choice"]
-    figure = {"latency": "latency_cycles", "throughput": "cycles_per_frame"}[objective]
-    figures = {one["mapping"]: one[figure] for one in choice["estimates"]}
-    assert set(figures) == {"paper", "interleaved"}
-    assert choice["objective"] == objective
-    assert figures[choice["mapping"]] == min(figures.values())
+    figures = json.loads(run(*arguments, "--json")[1])
+    choice = figures["mapping_choice"]
+    cycles = {one["mapping"]: one["cycles"] for one in choice["counts"]}
+    assert set(cycles) == {"paper", "interleaved"}
+    assert (choice["objective"], choice["source"]) == (objective, "simulated")
+    assert cycles[choice["mapping"]] == min(cycles.values())
+    assert figures["mapping"] == choice["mapping"]
     _, out, _ = run(*arguments)
-    assert f"{choice['mapping']} mapping chosen by modelled " in out
-    assert all(f"{mapping} {cycles:,} cycles" in out for mapping, cycles in figures.items())
+    words = " ".join(out.split())
+    assert f"{choice['mapping']} mapping chosen by simulated " in words
+    shown = {name: f"{value:,.1f}".removesuffix(".0") for name, value in cycles.items()}
+    assert all(f"{mapping} {figure} cycles" in words for mapping, figure in shown.items())
     assert json.loads(run("--json")[1])["mapping_choice"] is None
+
+
+def test_auto_mapping_takes_what_compiles_and_dumps_its_plans(run: Run, tmp_path: Path) -> None:
+    narrow = GRID_TOML.replace("cores = 32", "cores = 8") + "weight_words = 6\n"
+    (tmp_path / "grid.toml").write_text(narrow)
+    status, out, err = run("--mapping", "auto", "--dump", tmp_path / "plans")
+    assert (status, err) == (0, "")
+    words = " ".join(out.split())
+    assert "interleaved mapping chosen by simulated latency of 50 frames: " in words
+    assert "paper does not compile (the model needs 10 cores" in words
+    files = sorted((tmp_path / "plans").iterdir())
+    assert len(files) == len(PASSES)
+    assert all(json.loads(file.read_text())["mapping"] == "interleaved" for file in files)
+
+
+def test_plans_are_those_of_the_mapping_that_is_taken(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for taken in MAPPINGS:
+        monkeypatch.setattr(
+            compilation, "_count", lambda program, *rest, best=taken: float(program.mapping != best)
+        )
+        assert run("--mapping", "auto", "--dump", tmp_path / taken)[0] == 0
+        plans = [json.loads(file.read_text()) for file in (tmp_path / taken).iterdir()]
+        assert [plan["mapping"] for plan in plans] == [taken] * len(PASSES)
+
+
+def test_plans_of_a_mapping_when_neither_compiles(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(GRID_TOML.replace("cores = 32", "cores = 3"))
+    assert_refused(run("--mapping", "auto", "--dump", tmp_path / "plans"), "tiny has 3")
+    assert [file.name for file in (tmp_path / "plans").iterdir()] == ["1-select_layers.json"]
+
+
+def test_latency_without_a_recurrent_layer_has_no_steps(run: Run) -> None:
+    hosted = run("--host-layers", "layer3,layer4,layer5")[1]
+    assert "frames by the closed form" in hosted and "a step" not in hosted
+    assert "cycles (106 a step fitted to the MAU paper)" in " ".join(run()[1].split())
 
 
 def test_program_file(run: Run, tmp_path: Path) -> None:
@@ -163,7 +197,7 @@ def test_dump_into_a_folder_that_exists(run: Run, tmp_path: Path) -> None:
 KINDS = {
     "projection": ({"projection": 4}, "layer 'layer3' projects its outputs"),
     "peephole": ({"peephole": True}, "layer 'layer3' has peephole weights"),
-    "wide": ({"wide": True}, "activations of 16 bit"),
+    "wide": ({"wide": True}, "quantize the model with --activation-bits 8"),
     "convolution": ({"convolution": True}, "layer 'conv1' is a convolution"),
     "summed": ({"merge": "sum"}, "layer 'layer3' sums its directions"),
 }

@@ -61,6 +61,16 @@ def test_simulate_counts_the_cycles(explore: Explore) -> None:
     assert counted["milliseconds"] == pytest.approx(counted["cycles"] / 100e3)
 
 
+@pytest.mark.parametrize("options", [(), ("--simulate",)])
+def test_layers_of_the_host_take_no_cycles(explore: Explore, options: tuple[str, ...]) -> None:
+    """Without the LSTM an utterance takes a fraction of the time."""
+    common = ("--cores", "32", "--mapping", "paper", "--json", *options)
+    (whole,) = json.loads(explore(*common)[1])["points"]
+    host = ("--host-layers", "layer3,layer4,layer5")
+    (rest,) = json.loads(explore(*common, *host)[1])["points"]
+    assert rest["cycles"] < whole["cycles"] / 2
+
+
 def test_the_table_and_the_picture(explore: Explore, tmp_path: Path) -> None:
     picture = tmp_path / "explore.png"
     status, out, _ = explore("--cores", "2,24,32", "--plot", str(picture))
@@ -83,6 +93,7 @@ def test_the_table_and_the_picture(explore: Explore, tmp_path: Path) -> None:
         (("--frequency", "-1"), "expected MHz above 0"),
         (("--frequency", "nan"), "expected MHz above 0"),
         (("--mapping", "own"), "'own' is not one of both, paper, interleaved"),
+        (("--host-layers", "layer9"), "no layer 'layer9'"),
         (("--plot", "x.txt"), "a picture's name ends in"),
         (("--plot", "none/x.png"), "there is no folder none"),
         (("--row-lanes", "6"), "expected a multiple of the 4 gates"),

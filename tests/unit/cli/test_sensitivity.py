@@ -10,8 +10,8 @@ import torch
 
 from sparsespeech.cli.main import main
 from sparsespeech.pruning.scan_sample import ScanSample
-from sparsespeech.training.checkpoint import load_checkpoint, save_checkpoint
-from tests.random_checkpoints import random_checkpoint
+from sparsespeech.training.checkpoint import load_checkpoint
+from tests.random_checkpoints import random_checkpoint, write_checkpoint
 from tests.tone_corpus import write_corpus
 
 OPTIONS = ("--sparsities", "0.5,0.9", "--utterances", "3", "--target", "0.6")
@@ -29,17 +29,8 @@ def run_folder(tmp_path: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MANIFESTS", str(manifest.parent))
     checkpoint = random_checkpoint(hidden=6, context=2, coefficients=26, labels=3)
     development = {"manifest": "$MANIFESTS/manifest.jsonl", "split": None}
-    state = {
-        "recipe": {"name": "tiny", "data": {"development": development}},
-        "progress": {},
-        "graph": checkpoint.graph.to_json(),
-        "features": checkpoint.features.to_json(),
-        "mean": checkpoint.mean.tolist(),
-        "deviation": checkpoint.deviation.tolist(),
-        "labels": list(checkpoint.labels),
-    }
-    average = {f"average.{name}": tensor for name, tensor in checkpoint.weights.items()}
-    save_checkpoint(tmp_path / "run", 7, average, {}, state, keep=1)
+    recipe = {"name": "tiny", "data": {"development": development}}
+    write_checkpoint(tmp_path / "run", checkpoint, recipe)
     return tmp_path / "run"
 
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
-from sparsespeech.compiler.compilation import compile_model
+from sparsespeech.compilation import compile_model
 from sparsespeech.compiler.exploration import (
     DesignPoint,
     Sweep,
     explore,
     latency_of,
+    modelled_latency,
     pareto_front,
 )
-from sparsespeech.compiler.mapping_choice import modelled_latency
 from sparsespeech.compiler.program import Mapping
 from sparsespeech.errors import AcceleratorConfigError, CompileError
 from tests.compiled_programs import GRID, small_model

@@ -10,9 +10,10 @@ from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
 from sparsespeech.benchmarks.random_matrices import random_matrix
 from sparsespeech.compiler.layer_shapes import matrix_shapes
 from sparsespeech.compiler.matrices import matrix_of
-from sparsespeech.compiler.metrics import LinkLoad, ProgramMetrics, link_loads
+from sparsespeech.compiler.metrics import ProgramMetrics
 from sparsespeech.compiler.passes.assemble import assemble
 from sparsespeech.compiler.program import HOST, Link, Mapping, Program, Sink, Stream
+from sparsespeech.compiler.stream_graph import LinkLoad, link_loads
 from sparsespeech.graph import Graph, Linear, Output, deepspeech
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.reader import read_model
@@ -85,31 +86,13 @@ def test_cores_without_a_layer_count_in_the_total() -> None:
     assert metrics.total_efficiency == pytest.approx(metrics.layers[0].efficiency / 34)
 
 
-def test_link_loads_add_up_the_slots_of_shared_links() -> None:
-    west, east = (0, 0), (0, 1)
-
-    def stream(kind: str, source: int, *links: Link) -> Stream:
-        return Stream("stream", kind, source, (Sink(0, 1),), (0,), links)  # type: ignore[arg-type] # any kind
-
-    program = replace(
-        compiled(Graph((Linear("layer1", 64, 64), Output("output", 64, 4)))),
-        streams=(
-            stream("activations", HOST, Link(west, west, (0, 1)), Link(west, east, (2, 3))),
-            stream(
-                "credits", 0, Link(west, east, (4,)), Link(west, west, (5,))
-            ),  # wires of its own
-            stream("activations", 0, Link(west, east, (4,)), Link(west, west, (5,))),
-            stream("partial_sums", 0, Link(west, east, tuple(range(16)))),
-            stream("activations", 1, Link(east, west, (7,))),
-        ),
-    )
-    assert link_loads(program) == (
-        LinkLoad(west, west, False, 2, 1),
-        LinkLoad(west, west, True, 1, 1),
-        LinkLoad(west, east, False, 3, 2),
-        LinkLoad(east, west, False, 1, 1),
-    )
-    assert program.metrics().busiest_link == LinkLoad(west, east, False, 3, 2)
+def test_the_busiest_link_is_that_of_the_streams() -> None:
+    program = compiled(Graph((Linear("layer1", 64, 64), Output("output", 64, 4))))
+    links = (Link((0, 0), (0, 0), (5,)), Link((0, 0), (0, 1), (2, 3)))
+    stream = Stream("frames", "activations", HOST, (Sink(0, 1),), (5,), links)
+    metrics = replace(program, streams=(stream,)).metrics()
+    assert metrics.links == link_loads((stream,))
+    assert metrics.busiest_link == LinkLoad((0, 0), (0, 1), False, 2, 1)
 
 
 def test_the_figures_are_plain_json() -> None:

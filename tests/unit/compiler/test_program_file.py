@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sparsespeech.compiler.program_file import (
 )
 from sparsespeech.errors import ProgramFileError
 from tests.random_models import random_integer_model
+from tests.same_values import assert_same
 
 TINY = TARGETS["tiny"]
 
@@ -38,29 +39,6 @@ def program(*, bidirectional: bool = True, per_row: bool = False) -> Program:
         per_row=per_row,
     )
     return lower(model, TINY, "interleaved" if bidirectional else "paper")
-
-
-def assert_same(first: Any, second: Any, where: str) -> None:
-    """Equality of types, dtypes, shapes and bits, all the way down; arrays are read-only."""
-    assert type(first) is type(second), where
-    if is_dataclass(first):
-        for field in fields(first):
-            name = field.name
-            assert_same(getattr(first, name), getattr(second, name), f"{where}.{name}")
-    elif isinstance(first, np.ndarray):
-        assert first.dtype == second.dtype and first.shape == second.shape, where
-        assert first.tobytes() == second.tobytes(), where
-        assert not second.flags.writeable, where
-    elif isinstance(first, tuple):
-        assert len(first) == len(second), where
-        for number, (one, other) in enumerate(zip(first, second, strict=True)):
-            assert_same(one, other, f"{where}.{number}")
-    elif isinstance(first, dict):
-        assert list(sorted(first)) == list(sorted(second)), where
-        for key, value in first.items():
-            assert_same(value, second[key], f"{where}.{key}")
-    else:
-        assert first == second, where
 
 
 @pytest.mark.parametrize("kind", [{}, {"bidirectional": False, "per_row": True}])

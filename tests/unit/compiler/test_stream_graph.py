@@ -11,7 +11,7 @@ from sparsespeech.accelerator_config import TARGETS
 from sparsespeech.compiler.passes.route import route
 from sparsespeech.compiler.program import Link, Sink, Stream
 from sparsespeech.compiler.stream_graph import (
-    host_loads,
+    LinkLoad,
     link_loads,
     prove_acyclic,
     slots_for_frame,
@@ -44,15 +44,35 @@ def test_slots_for_frames_of_table_ii() -> None:
 
 def test_loads_add_up_to_the_slots_of_all_streams() -> None:
     routed = route(full_size(MAU, "paper"))
-    loads = link_loads(routed.streams, MAU)
+    loads = link_loads(routed.streams)
     frames = [stream for stream in routed.streams if stream.kind == "activations"]
-    inside = [link for one in frames for link in one.links if link.start != link.stop]
-    assert sum(loads.values()) * MAU.slots == sum(len(link.slots) for link in inside)
-    assert all(0 < load <= 1 for load in loads.values())
-    into, out_of = host_loads(routed.streams, MAU)
-    assert into * MAU.slots == len(frames[0].slots)
+    held = [len(link.slots) for one in frames for link in one.links]
+    assert sum(load.slots for load in loads) == sum(held)
+    assert sum(load.streams for load in loads) == len(held)
+    assert all(0 < load.slots <= MAU.slots for load in loads)
+    inwards, outwards = (load for load in loads if load.start == load.stop)
+    assert (inwards.to_host, outwards.to_host) == (False, True)
+    assert inwards.slots == len(frames[0].slots)
     outputs = [one for one in frames if one.name.startswith("outputs")]
-    assert out_of * MAU.slots == sum(len(one.slots) for one in outputs)
+    assert outwards.slots == sum(len(one.slots) for one in outputs)
+
+
+def test_only_frames_load_a_link_and_the_hosts_port_has_two_ways() -> None:
+    west, east = (0, 0), (0, 1)
+    into, out_of, across = Link(west, west, (5, 6)), Link(west, west, (7,)), Link(west, east, (4,))
+    streams = [
+        replace(_stream(-1, (0,)), links=(into, across)),
+        replace(_stream(0, (-1,)), links=(across, out_of)),
+        replace(_stream(1, (0,)), links=(Link(east, west, (0, 8, 9)),)),
+        replace(_stream(0, (-1,), "credits"), links=(across, out_of)),  # on wires of their own
+        replace(_stream(0, (1,), "partial_sums"), links=(Link(west, east, tuple(range(16))),)),
+    ]
+    assert link_loads(streams) == (
+        LinkLoad(west, west, False, 2, 1),
+        LinkLoad(west, west, True, 1, 1),
+        LinkLoad(west, east, False, 2, 2),
+        LinkLoad(east, west, False, 3, 1),
+    )
 
 
 def test_order_respects_every_need() -> None:
@@ -89,8 +109,3 @@ def test_real_programs_have_an_order() -> None:
     ]
     with pytest.raises(CompileError, match="circle"):
         prove_acyclic(backwards, ())
-
-
-def test_unused_links_have_no_load() -> None:
-    stream = replace(_stream(0, (1,)), links=(Link((0, 0), (0, 1), (0, 8)),))
-    assert link_loads([stream], MAU) == {((0, 0), (0, 1)): 2 / 16}

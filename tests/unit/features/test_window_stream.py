@@ -109,10 +109,12 @@ def test_nothing_is_taken_after_finish() -> None:
 def test_an_hour_takes_no_more_memory_than_ten_seconds() -> None:
     stream, chunk = WindowStream(CONFIG, QUANTIZATION), noise(0.32)
     tracemalloc.start()
-    for number in range(3600 * 100 // 32):
-        stream.accept(chunk)
-        if number == 32:
-            early = tracemalloc.get_traced_memory()[0]
-    late = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
+    try:
+        for number in range(3600 * 100 // 32):
+            stream.accept(chunk)
+            if number == 32:
+                early = tracemalloc.get_traced_memory()[0]
+        late = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()  # else every later test is traced
     assert late - early < 2_000

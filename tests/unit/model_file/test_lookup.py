@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,17 @@ def test_file_and_folder(package: Path, tmp_path: Path) -> None:
     assert resolve_model(folder / "model.safetensors") == folder / "model.safetensors"
 
 
-@pytest.mark.parametrize(
-    "name", ["nothing", "small.safetensors", "", "../small", "x" * 5000, "a\0b"]
-)
+@pytest.mark.parametrize("name", ["nothing", "small.safetensors", "../small", "x" * 5000, "a\0b"])
 def test_error_lists_the_bundled_names(name: str, package: Path) -> None:
     with pytest.raises(ModelFileError, match=r"no such model file.*bundled model \(an4, small\)"):
         resolve_model(name)
+
+
+def test_folder_without_a_model(package: Path, tmp_path: Path) -> None:
+    for given, name in ((".", "."), ("", "."), (tmp_path, str(tmp_path))):
+        message = r"^{}: a folder without a model\.safetensors; give a .*\(an4, small\)$"
+        with pytest.raises(ModelFileError, match=message.format(re.escape(name))):
+            resolve_model(given)
 
 
 def test_names_of_the_real_package_resolve() -> None:

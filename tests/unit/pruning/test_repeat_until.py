@@ -135,12 +135,17 @@ def test_the_first_round_that_is_too_bad_ends_the_loop(
 ) -> None:
     rates = iter([20.0, 20.4, 20.5, 20.6])
     monkeypatch.setattr(loop_module, "development_wer", lambda *arguments: next(rates))
-    loop = repeat_until(loop_recipe(dense, wer_loss=0.5), tmp_path)
+    loop = repeat_until(loop_recipe(dense, wer_loss=0.5), tmp_path / "here")
     assert [done.kept for done in loop.rounds] == [True, True, False]
     assert loop.ended == "WER 20.60 % is more than 0.5 points above 20.00 %"
     assert loop.result(dense[1]) == Path(loop.rounds[1].checkpoint)
     assert Loop(20.0, loop.rounds[2:]).result(dense[1]) == dense[1]
-    assert repeat_until(loop_recipe(dense, wer_loss=0.5), tmp_path) == loop  # nothing to do
+    again = repeat_until(loop_recipe(dense, wer_loss=0.5), tmp_path / "here")
+    assert again == loop  # nothing to do
+    (tmp_path / "here").rename(tmp_path / "there")  # nor where the folder was moved
+    moved = repeat_until(loop_recipe(dense, wer_loss=0.5), tmp_path / "there")
+    assert moved.result(dense[1]) == tmp_path / "there" / "round-02/checkpoints/step-00000005"
+    assert moved.result(dense[1]).is_dir()
 
 
 def test_another_loop_in_the_folder_is_refused(dense: tuple[Path, Path], tmp_path: Path) -> None:

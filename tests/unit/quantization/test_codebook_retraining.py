@@ -22,10 +22,10 @@ from sparsespeech.quantization.codebook_retraining import (
     retrain,
     training_batches,
 )
-from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 from sparsespeech.training.float_recogniser import build_model
 from sparsespeech.training.recipe import parse_recipe
-from tests.random_checkpoints import random_checkpoint
+from tests.random_checkpoints import random_checkpoint, trained_weights, write_checkpoint
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 
@@ -40,22 +40,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("run")
     manifest = write_corpus(tmp_path_factory.mktemp("tones"), 12)
     source = random_checkpoint(hidden=8, context=2, coefficients=26, labels=5)
-    recipe = tiny_recipe(manifest)
-    state = {
-        "recipe": parse_recipe(recipe, "test").model_dump(mode="json"),
-        "progress": {"hours": 0.1},
-        "graph": source.graph.to_json(),
-        "features": source.features.to_json(),
-        "mean": source.mean.tolist(),
-        "deviation": source.deviation.tolist(),
-        "labels": list(source.labels),
-    }
-    tensors = {
-        f"{kind}.{name}": t.clone()
-        for kind in ("weights", "average")
-        for name, t in source.weights.items()
-    }
-    return load_checkpoint(save_checkpoint(folder, 7, tensors, {}, state, keep=1))
+    recipe = parse_recipe(tiny_recipe(manifest), "test").model_dump(mode="json")
+    return load_checkpoint(write_checkpoint(folder, source, recipe, trained_weights(source)))
 
 
 def shared_matrix(size: int) -> tuple[nn.Parameter, Codebook, SharedWeights]:

@@ -1,6 +1,7 @@
 """``sparsespeech quantize`` from a checkpoint on disk to a model file that runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from sparsespeech.quantization.calibrate import (
 )
 from sparsespeech.quantization.fake_quantized_model import FakeQuantizedModel
 from sparsespeech.quantization.precision import Precision
-from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 from sparsespeech.training.float_recogniser import build_model
-from tests.random_checkpoints import random_checkpoint
+from tests.random_checkpoints import random_checkpoint, write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -64,18 +65,9 @@ def _save(
     checkpoint = random_checkpoint(hidden=6, context=2, coefficients=26, labels=3)
     for layer, value in biases.items():
         checkpoint.weights[f"{layer}.bias"][1] = value
-    state = {
-        "recipe": recipe,
-        "progress": {"hours": 0.1},
-        "graph": checkpoint.graph.to_json(),
-        "features": checkpoint.features.to_json(),
-        "mean": np.ones(26).tolist(),
-        "deviation": np.full(26, 5.0).tolist(),
-        "labels": list(checkpoint.labels),
-    }
-    average = {f"average.{name}": tensor for name, tensor in checkpoint.weights.items()}
+    checkpoint = replace(checkpoint, mean=np.ones(26), deviation=np.full(26, 5.0))
     trained = {f"fixed_point.{name}": tensor for name, tensor in (ranges or {}).items()}
-    save_checkpoint(run, 7, {**average, **trained}, {}, state, keep=1)
+    write_checkpoint(run, checkpoint, recipe, trained)
     return load_checkpoint(run)
 
 

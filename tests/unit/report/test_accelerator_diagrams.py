@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
-from sparsespeech.compiler.program import Program
+from sparsespeech.compiler.program import Mapping, Program
 from sparsespeech.errors import MissingDependencyError
 from sparsespeech.report.accelerator_diagrams import draw_accelerator
 from sparsespeech.report.diagram import draw, tint
@@ -31,14 +32,12 @@ from sparsespeech.simulator.counters import core_counters, step_split
 from sparsespeech.simulator.machine import Run
 from sparsespeech.simulator.simulator import Simulator
 from sparsespeech.simulator.timeline import core_timeline
-from tests.compiled_programs import random_windows, small_program
+from tests.compiled_programs import small_program
 
 
 @lru_cache
 def small_run(mapping: str, frames: int = 4) -> Run:
-    simulator = Simulator(small_program(mapping=mapping))  # type: ignore[arg-type] # a literal
-    simulator.push([random_windows(1, frames)])
-    return simulator.counters()
+    return Simulator(small_program(mapping=cast(Mapping, mapping))).timing([[frames]])
 
 
 @pytest.mark.parametrize(
@@ -59,9 +58,7 @@ def test_every_picture_is_drawn(tmp_path: Path, suffix: str, mappings: list[str]
 
 def test_a_step_of_a_forward_network_is_drawn_as_well(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    simulator = Simulator(small_program(bidirectional=False))
-    simulator.push([random_windows(1, 3)])
-    run = simulator.counters()
+    run = Simulator(small_program(bidirectional=False)).timing([[3]])
     draw(tmp_path / "step.png", STEP_SIZE, lambda diagram: paint_step(diagram, run))
     assert (tmp_path / "step.png").stat().st_size > 10_000
 
@@ -116,7 +113,8 @@ def test_bars_are_as_long_as_the_cores_were_busy(mapping: str) -> None:
             for direction in ("", "forward", "backward")
             for start, stop in busy_passes(run, timeline[counters.core], direction)
         ]
-        assert sum(stop - start for start, stop in bars) == counters.multiply + counters.stall
+        issuing = counters.multiply + counters.row_limit + counters.stall
+        assert sum(stop - start for start, stop in bars) == issuing
         assert all(before[1] <= after[0] for before, after in pairwise(sorted(bars)))
 
 

@@ -43,9 +43,10 @@ def test_one_arrow_for_each_link(program: Program) -> None:
     recorder = _Recorder()
     paint_network(recorder, program)
     sums = sum(one.kind in ("partial_sums", "gate_inputs") for one in program.streams)
-    host, legend = 2, 5
-    loads = link_loads(program.streams, program.config)
-    assert recorder.arrows == len(loads) + sums + host + legend
+    legend = 5
+    loads = link_loads(program.streams)
+    assert [load.to_host for load in loads if load.start == load.stop] == [False, True]
+    assert recorder.arrows == len(loads) + sums + legend
 
 
 def test_every_core_and_the_empty_site_are_shown(program: Program) -> None:

@@ -92,12 +92,22 @@ def test_one_word_a_row_pops_every_cycle() -> None:
     step = block(CONFIG, ends, ()).advance(0, np.array([7]))
     stages = CONFIG.stages
     assert step.decided.tolist() == [7]
-    assert step.started.tolist() == [7 + stages.staging_read + LOADS - stages.fetch]
+    assert step.started.tolist() == [7 + stages.staging_read + LOADS]
     assert step.pops[0].tolist() == [
         int(step.started[0]) + stages.window + row for row in range(50)
     ]
     assert step.stopped.tolist() == [int(step.started[0]) + 49]
     assert step.words.tolist() == [50]
+
+
+@pytest.mark.parametrize(
+    ("fetch", "cycles"), [(1, 2 + LOADS), (4, 2 + LOADS), (5, 1 + 5), (9, 1 + 9)]
+)
+def test_the_first_words_are_fetched_while_the_store_is_loaded(fetch: int, cycles: int) -> None:
+    ends = np.broadcast_to(np.arange(9, dtype=np.int32)[:, None, None], (9, 1, 8))
+    config = replace(CONFIG, stages=replace(CONFIG.stages, fetch=fetch, staging_read=2))
+    step = block(config, ends, ()).advance(0, np.array([7]))
+    assert (step.started - step.decided).tolist() == [cycles]
 
 
 def test_a_pass_that_begins_like_an_earlier_one_is_that_one_shifted() -> None:
@@ -113,15 +123,15 @@ def test_a_pass_that_begins_like_an_earlier_one_is_that_one_shifted() -> None:
 
 def test_one_bank_loads_behind_the_last_read_two_banks_while_the_core_multiplies() -> None:
     ends = row_ends(np.random.default_rng(4), 30, 1, extra=0.0)
-    stages = CONFIG.stages
     there = np.zeros(1, dtype=np.int64)
     single = block(CONFIG, ends, ())
     first, second = single.advance(0, there), single.advance(0, there)
-    last_read = int(first.stopped[0]) + stages.fetch
-    assert int(second.decided[0]) + stages.staging_read == last_read + 1
+    assert int(second.decided[0]) == int(first.started[0])  # and waits for the bank
+    assert int(second.started[0]) == int(first.stopped[0]) + 1 + LOADS
     double = block(replace(CONFIG, double_buffered=True), ends, ())
     first, second, third = (double.advance(0, there) for _ in range(3))
-    assert int(second.decided[0]) == int(first.decided[0]) + LOADS
+    assert int(second.decided[0]) == int(first.started[0])
     assert int(second.started[0]) == int(first.stopped[0]) + 1
-    last_read = int(first.stopped[0]) + stages.fetch
-    assert int(third.decided[0]) + stages.staging_read == last_read + 1
+    loaded = int(second.decided[0]) + CONFIG.stages.staging_read + LOADS
+    assert int(third.decided[0]) == loaded < int(first.stopped[0])
+    assert int(third.started[0]) == int(second.stopped[0]) + 1

@@ -11,9 +11,12 @@ import pytest
 from sparsespeech.accelerator_config import TARGETS
 from sparsespeech.compiler.program import HOST, Link, Mapping, Program
 from sparsespeech.errors import SimulationError
+from sparsespeech.simulator.core import Block
 from sparsespeech.simulator.counters import (
+    IssueSplit,
     Wires,
     core_counters,
+    issue_split,
     link_flits,
     link_utilisation,
     step_split,
@@ -56,7 +59,7 @@ def test_every_cycle_of_a_core_is_counted_once(mapping: Mapping, double_buffered
     counters = core_counters(run)
     assert sorted(entry.core for entry in counters) == sorted({t.core for t in program.tasks})
     for entry in counters:
-        counts = [entry.multiply, entry.stall, entry.load, entry.drain]
+        counts = [entry.multiply, entry.row_limit, entry.stall, entry.load, entry.drain]
         assert min([*counts, entry.recurrence, entry.idle]) >= 0
         assert entry.total == run.cycles
         assert entry.utilisation == entry.multiply / run.cycles
@@ -81,9 +84,48 @@ def test_words_and_issues_of_a_core_are_its_multiplying_and_stalling() -> None:
     for wiring, passes in zip(run.blocks, run.passes, strict=True):
         for place, core in enumerate(wiring.cores):
             busy = sum(int(e.times.stopped[place] - e.times.started[place]) + 1 for e in passes)
-            assert counters[core].multiply + counters[core].stall == busy
+            counted = counters[core]
+            assert counted.multiply + counted.row_limit + counted.stall == busy
             assert counters[core].multiply == sum(int(e.times.words[place]) for e in passes)
     assert any(entry.stall for entry in counters.values())
+
+
+def issue_of_one_core(row_ends: np.ndarray, window_fifo: int) -> IssueSplit:
+    """A pass of a core without neighbours; ``row_ends`` [N, streams]."""
+    config = replace(TARGETS["tiny"], window_fifo=window_fifo)
+    ends = row_ends.astype(np.int32)[:, None, :]
+    return issue_split(Block(config, (), (ends,), np.array([[5]])).advance(0, np.array([100])), 0)
+
+
+def test_sparse_rows_wait_for_a_row_group_a_cycle_and_do_not_stall() -> None:
+    """By hand: two row groups in each word, one leaves a cycle, 16 wait in the FIFO."""
+    row_groups, stages = 40, TARGETS["tiny"].stages
+    ends = np.repeat(np.arange(row_groups)[:, None] // 2, 8, axis=1)
+    last_issue = stages.window + (row_groups - 1 - 16) + stages.credit
+    assert issue_of_one_core(ends, 16) == (20, last_issue + 1 - 20, 0)
+
+
+def test_a_word_a_row_group_meets_no_limit() -> None:
+    assert issue_of_one_core(np.repeat(np.arange(40)[:, None], 8, axis=1), 16) == (40, 0, 0)
+
+
+def test_a_fifo_shorter_than_the_way_through_it_stalls() -> None:
+    """4 row groups leave in as many cycles as the first needs to its pop and its credit back."""
+    stages = TARGETS["tiny"].stages
+    round_trip = stages.window + stages.credit
+    assert round_trip > 4
+    cycles = 9 * round_trip + 4  # of 40 row groups
+    found = issue_of_one_core(np.repeat(np.arange(40)[:, None] // 2, 8, axis=1), 4)
+    assert (found.multiply, found.row_limit) == (20, 20)
+    assert found.stall == pytest.approx(cycles - 40, abs=4)  # how the last four share words
+
+
+def test_rows_of_many_words_stall_and_meet_no_row_limit() -> None:
+    """Two streams that are long in turn: each is held up by the other's long rows."""
+    halves = np.repeat([[8, 1], [1, 8]], 20, axis=0)  # words of 40 row groups, in two streams
+    found = issue_of_one_core(np.cumsum(halves, axis=0) - 1, 4)
+    assert (found.multiply, found.row_limit) == (20 * 8 + 20, 0)
+    assert found.stall >= 20 * 7 - 4 * 8  # the second begins its long half that much later
 
 
 @pytest.mark.parametrize("double_buffered", [False, True])
@@ -108,8 +150,9 @@ def test_the_parts_of_a_step_are_the_whole_step(
     tree = stages.tree_level + stages.chain_add + stages.output_register
     assert split.arithmetic == tree + stages.requantize + stages.pointwise
     assert split.flit == stages.flit + stages.inject
-    assert split.load == (70 // 2) // 4 + 1 + stages.staging_read - stages.fetch - 1
-    assert min(split.multiply, split.sums, split.slot, split.network) >= 0
+    assert split.load == (70 // 2) // 4 + 1 + stages.staging_read - 1
+    parts = [split.multiply, split.row_limit, split.stall, split.sums, split.slot, split.network]
+    assert min(parts) >= 0
 
 
 def test_steps_are_split_for_one_utterance_at_a_time() -> None:
@@ -184,7 +227,7 @@ def first_layer(run: Run, core: int) -> bool:
     return any(core in wiring.cores for wiring in run.blocks if not wiring.recurrent)
 
 
-def test_the_busier_way_of_the_hosts_port_counts() -> None:
+def test_the_two_ways_of_the_hosts_port_are_counted_apart() -> None:
     program = some_program("paper")
     port = (Link((0, 0), (0, 0), (0,)),)
     streams = tuple(
@@ -197,4 +240,7 @@ def test_the_busier_way_of_the_hosts_port_counts() -> None:
     run = some_run(replace(program, streams=streams), [[3]])
     inwards = 3 * -(-70 // 8)
     outwards = 3 * 2 * 2 * -(-35 // 8)  # frames, directions, row groups
-    assert link_flits(run) == {Wires("frames", (0, 0), (0, 0)): max(inwards, outwards)}
+    assert link_flits(run) == {
+        Wires("frames", (0, 0), (0, 0), to_host=False): inwards,
+        Wires("frames", (0, 0), (0, 0), to_host=True): outwards,
+    }

@@ -103,6 +103,35 @@ def test_utterances_end_when_the_next_ones_are_far_behind() -> None:
     assert last[0] < last[1] < last[2]
 
 
+@pytest.mark.parametrize("places", [1, 2, 5])
+def test_forward_frames_go_round_in_a_ring(places: int) -> None:
+    """A tail loads a frame when the one ``places`` before has left; with enough places earlier."""
+    slots = even_slots(16, {**ALONE, "activations": 4})
+    config, layers = tiny_program().config, [Layer(40, 2)]
+    forward = build_program(config, "paper", 30, layers, 12, 1, slots, directions=("forward",))
+    waits = loads_after_leaving(run(_with_places(forward, places), [[20]]), places)
+    assert min(waits) == config.stages.credit
+    assert min(loads_after_leaving(run(forward, [[20]]), places)) < 0
+
+
+def loads_after_leaving(result: Run, places: int) -> list[int]:
+    """Cycles from the last flit of frame n to the load of frame n + places, of all memories."""
+    program = result.program
+    waits = []
+    for memory in program.sequences:
+        tail = program.tasks[program.chains[memory.chain].tasks[-1]].core
+        (block,) = (number for number, one in enumerate(result.blocks) if one.cores[-1] == tail)
+        left = [int(flits[-1]) for flits in result.flits[memory.streams[0]]]
+        loads = [int(entry.times.decided[-1]) for entry in result.passes[block]]
+        waits += [load - leave for load, leave in zip(loads[places:], left, strict=False)]
+    return waits
+
+
+def _with_places(program: Program, places: int) -> Program:
+    sequences = tuple(replace(entry, frames=places) for entry in program.sequences)
+    return replace(program, sequences=sequences)
+
+
 def without_streams(program: Program, kind: str) -> Program:
     """The streams of one kind keep their number and lose their sinks."""
     return replace(

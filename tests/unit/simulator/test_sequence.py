@@ -41,15 +41,13 @@ def test_first_and_last_steps_change_places_backwards() -> None:
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(6, 9))
 def test_a_place_is_free_when_enough_waves_have_left(lengths: list[int], places: int) -> None:
     order = FrameOrder([[length] for length in lengths], 1)
-    for number in range(sum(lengths)):
+    for number in range(places, sum(lengths)):
         taken = number  # places that frames before it took, given back wave by wave
-        expected = None
-        for wave in range(len(lengths)):
-            if places - taken > 0:
-                break
-            taken -= lengths[wave]
-            expected = wave
-        assert order.wave_that_frees(number, places) == expected
+        waves = 0
+        while taken >= places:
+            taken -= lengths[waves]
+            waves += 1
+        assert order.wave_that_frees(number, places) == waves - 1
 
 
 def test_places_are_given_back_when_both_directions_have_left() -> None:
@@ -59,9 +57,10 @@ def test_places_are_given_back_when_both_directions_have_left() -> None:
     last = order.sent("forward")[1]
     assert memory.place_free(1) == 0
     assert memory.place_free(2) is None
-    memory.leave(last, 70)
+    memory.leave(order.sent("forward")[0], 60, closes_wave=False)
+    memory.leave(last, 70, closes_wave=True)
     assert memory.place_free(2) is None
-    memory.leave(last, 50)
+    memory.leave(last, 50, closes_wave=True)
     assert memory.place_free(2) == 70 + CONFIG.stages.credit
     assert memory.there(0) is None
     memory.write(33)
@@ -84,5 +83,20 @@ def test_waves_that_cannot_be_in_flight(waves: list[list[int]], message: str) ->
 
 def test_a_wave_that_does_not_fit_the_memory() -> None:
     order = FrameOrder([[2], [2, 3]], 2)
-    with pytest.raises(SimulationError, match=r"wave 1 has 5 frames, .* chain 7 holds 4; shorten"):
-        SequenceMemory(CONFIG, Sequence(7, (0,), ("forward",), 4), order)
+    with pytest.raises(
+        SimulationError,
+        match=r"wave 1 has 5 frames, .* chain 7 holds 4; shorten .* for sequence_bytes = "
+        r"20480 \(now 16384; `sparsespeech compile --config",
+    ):
+        SequenceMemory(CONFIG, Sequence(7, (0,), ("backward",), 4), order)
+
+
+def test_a_ring_gives_back_a_place_for_each_frame_that_is_sent() -> None:
+    order = FrameOrder([[5]], 1)
+    memory = SequenceMemory(CONFIG, Sequence(0, (1,), ("forward",), 2), order)
+    first, second = order.sent("forward")[:2]
+    assert [memory.place_free(number) for number in range(4)] == [0, 0, None, None]
+    memory.leave(first, 40, closes_wave=False)
+    memory.leave(second, 60, closes_wave=False)
+    credit = CONFIG.stages.credit
+    assert [memory.place_free(number) for number in (2, 3, 4)] == [40 + credit, 60 + credit, None]

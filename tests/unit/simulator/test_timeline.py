@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
+from sparsespeech.compiler.program import Mapping
 from sparsespeech.simulator.counters import core_counters
-from sparsespeech.simulator.machine import Run
+from sparsespeech.simulator.machine import Run, simulate
 from sparsespeech.simulator.simulator import Simulator
 from sparsespeech.simulator.timeline import BUSY, STATES, core_timeline, cycles_of_states
 from sparsespeech.simulator.trace import trace
 from sparsespeech.simulator.value_change_dump import value_change_dump
-from tests.compiled_programs import small_program
+from tests.compiled_programs import GRID, small_program
 
 
 @pytest.fixture(
     scope="module",
-    params=[("paper", True), ("interleaved", True), ("paper", False)],
-    ids=["paper", "interleaved", "forward"],
+    params=["paper", "interleaved", "forward", "sparse", "short FIFO"],
 )
 def run(request: pytest.FixtureRequest) -> Run:
-    mapping, bidirectional = request.param
-    program = small_program(1, hidden=8, mapping=mapping, bidirectional=bidirectional)
-    return Simulator(program).timing([(4, 2), (3,)])
+    mapping: Mapping = "interleaved" if request.param == "interleaved" else "paper"
+    config = replace(GRID, window_fifo=2) if request.param == "short FIFO" else GRID
+    program = small_program(
+        1, hidden=8, mapping=mapping, bidirectional=request.param != "forward", config=config
+    )
+    waves = [(4, 2), (3,)]
+    if request.param not in ("sparse", "short FIFO"):
+        return Simulator(program).timing(waves)
+    shape = (config.row_lanes, config.windows, 1)
+    row_groups = [program.chains[task.chain].row_groups for task in program.tasks]
+    two_in_a_word = [np.tile(np.arange(count) // 2, shape) for count in row_groups]
+    return simulate(program, two_in_a_word, waves)
+
+
+def test_runs_show_the_states(run: Run, request: pytest.FixtureRequest) -> None:
+    shown = {part.state for slices in core_timeline(run) for part in slices}
+    waiting = {"sparse": {"row_limit"}, "short FIFO": {"row_limit", "stall"}}
+    kind = request.node.callspec.params["run"]
+    assert shown == set(STATES) - {"row_limit", "stall"} | waiting.get(kind, set())
 
 
 def test_states_fill_the_run_without_gap_or_overlap(run: Run) -> None:

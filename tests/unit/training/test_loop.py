@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -256,24 +257,26 @@ def test_a_folder_without_checkpoints_is_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """The kernel refuses to let any file grow beyond 20 kB, as a full disk does."""
+    """The kernel refuses to let any file grow beyond 20 kB, as a full disk does.
+
+    No fixture, which would last until pytest has written to its own log, and that may be longer.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_leaves_the_old_checkpoint_intact(
-    manifest: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_full_disk_leaves_the_old_checkpoint_intact(manifest: Path, tmp_path: Path) -> None:
     train(recipe(manifest), tmp_path, stop_after=4)
     before = {file: file.read_bytes() for file in find_checkpoint(tmp_path).iterdir()}
-    request.getfixturevalue("full_disk")
-    with pytest.raises(CheckpointError, match="earlier checkpoints are intact"):
+    with full_disk(), pytest.raises(CheckpointError, match="earlier checkpoints are intact"):
         train(recipe(manifest), tmp_path, resume=True)
     assert {file: file.read_bytes() for file in find_checkpoint(tmp_path).iterdir()} == before
     assert list((tmp_path / "checkpoints").glob(".*")) == []

@@ -6,10 +6,14 @@ takes longest gets one more, if the cores for it are left; if not, the next long
 of equal layers the first. For DeepSpeech of 2048 on 34 cores this gives Table II of S2: 2, 4, 4
 and 24 cores.
 
-Three limits keep small models from being spread too thin. A layer three times as fast as the
-slowest is left as it is. A row group has at least as many steps as the wheel of the network has
-slots, since its stream gets one turn a wheel. And the link to the host carries the credits of the
-first layer and the outputs of the last in slots of their own.
+Four limits keep small models from being spread too thin:
+
+- A layer three times as fast as the slowest is left as it is.
+- So is one whose pass is no longer than its frame takes through a port, unless the frame is the
+  host's, which may lie ready.
+- A row group has at least as many steps as the wheel of the network has slots, since its stream
+  gets one turn a wheel.
+- Each port has slots for the streams of all row groups that meet there (``port_limit.py``).
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ from sparsespeech.compiler.layer_demand import (
     layer_demand,
     words_with_pattern,
 )
-from sparsespeech.compiler.layer_shapes import GATES, column_slices
+from sparsespeech.compiler.layer_shapes import column_slices
 from sparsespeech.compiler.matrices import matrix_of
+from sparsespeech.compiler.port_limit import most_row_groups
 from sparsespeech.errors import CompileError
 from sparsespeech.model_file.model import IntegerModel
 
@@ -42,7 +47,8 @@ def allocate_cores(plan: Plan) -> Plan:
     needed = cores_of(demands, fewest, plan.config)
     if needed > plan.config.cores:
         raise CompileError(_too_large(plan, demands, fewest, needed))
-    return replace(plan, row_groups=add_row_groups(demands, fewest, plan.config, words))
+    groups = add_row_groups(demands, fewest, plan.config, words, plan.results_share)
+    return replace(plan, row_groups=groups)
 
 
 def fewest_row_groups(
@@ -60,9 +66,14 @@ def add_row_groups(
     fewest: dict[str, int],
     config: AcceleratorConfig,
     words: WordCount,
+    results_share: float = 1.0,
 ) -> dict[str, int]:
-    """The rule of this module's docstring, from the fewest row groups on."""
+    """The rule of this module's docstring, from the fewest row groups on.
+
+    ``results_share``: see :func:`.most_row_groups`.
+    """
     groups = fewest
+    most = most_row_groups(demands, config, results_share)
     while True:
         left = config.cores - cores_of(demands, groups, config)
         cycles = {
@@ -71,15 +82,15 @@ def add_row_groups(
         }
         for demand in sorted(demands, key=lambda demand: -cycles[demand.layer]):
             more = groups[demand.layer] + 1
-            wished = {**groups, demand.layer: more}
             if (
                 cycles[demand.layer] * FAST_ENOUGH >= max(cycles.values())
                 and demand.cores(1, config) <= left
+                and (demand is demands[0] or cycles[demand.layer] > demand.arrival_cycles(config))
                 and more * config.slots <= demand.steps(config)
-                and slots_of_host(demands, wished, config) <= config.slots
+                and more <= most[demand.layer]
                 and words(demand, more) <= config.weight_words
             ):
-                groups = wished
+                groups = {**groups, demand.layer: more}
                 break
         else:
             return groups
@@ -98,25 +109,6 @@ def pass_cycles(
     """Cycles of a core a frame: loads, and a step or a weight word a cycle, whichever are more."""
     loads = demand.directions_of_core * demand.load_cycles(config)
     return max(demand.pass_cycles(groups, config), words(demand, groups) + loads)
-
-
-def slots_of_host(
-    demands: Sequence[LayerDemand], groups: dict[str, int], config: AcceleratorConfig
-) -> int:
-    """Slots of the link to the host: credits of the first layer, outputs of the last.
-
-    A recurrent tail makes R / 4 outputs a cycle and gets the slots to send as many: what the host
-    takes is fed back as well, so a slower stream would be part of each step.
-    """
-    first, last = demands[0], demands[-1]
-    tails = last.directions // last.directions_of_core  # directions on one core share its streams
-    feeding, outputs = 1, 1
-    if first.shapes[0].role != "linear":
-        feeding = tails
-    if last.shapes[-1].role == "recurrent":
-        units = config.row_lanes // GATES
-        outputs = max(1, config.slots * units // config.flit_activations)
-    return groups[first.layer] * feeding + groups[last.layer] * tails * outputs
 
 
 def _fewest(demand: LayerDemand, config: AcceleratorConfig, words: WordCount) -> int:

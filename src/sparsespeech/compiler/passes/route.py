@@ -1,8 +1,8 @@
 """Last pass but assembly: circuits between the cores, slot by slot.
 
 What is sent where follows from the chains (``connections.py``), ways and slots are searched
-(``circuits.py``), and the result is proved: no two streams meet on a link (``circuit_check.py``),
-and no core waits for itself (``stream_graph.py``).
+(``circuits.py``), and the result is proved: no two streams meet on a link or at a port
+(``circuit_check.py``), and no core waits for itself (``stream_graph.py``).
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sparsespeech.compiler.circuit_check import check_circuits
-from sparsespeech.compiler.circuits import Circuit, CircuitSearch
+from sparsespeech.compiler.circuits import CircuitSearch
 from sparsespeech.compiler.connections import Connection, connections_of
 from sparsespeech.compiler.ir import Plan
+from sparsespeech.compiler.negotiation import Circuit
 from sparsespeech.compiler.program import Link, Place, Sink, Stream
 from sparsespeech.compiler.slot_wheel import HOST_PLACE, SlotWheel, place_of, slot_numbers
 from sparsespeech.compiler.stream_graph import link_loads, prove_acyclic
@@ -30,14 +31,15 @@ def route(plan: Plan) -> Plan:
         _stream(connection, circuit, plan.places, wheel)
         for connection, circuit in zip(found.connections, circuits, strict=True)
     )
-    check_circuits(streams, plan.places, plan.config)
+    heads = [connection.heads for connection in found.connections]
+    check_circuits(streams, plan.places, plan.config, heads)
     recurrent = {chain.cores[-1] for chain in plan.chains if chain.role == "recurrent"}
     prove_acyclic(streams, recurrent)
-    loads = link_loads(streams, plan.config)
+    loads = link_loads(streams)
     facts = {
         "streams": len(streams),
         "links": len(loads),
-        "largest_link_load": max(loads.values(), default=0.0),
+        "largest_link_load": max((load.slots for load in loads), default=0) / plan.config.slots,
         "narrow_streams": [  # with fewer slots than their rate asks for
             connection.name
             for connection, stream in zip(found.connections, streams, strict=True)

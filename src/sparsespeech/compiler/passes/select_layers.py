@@ -18,7 +18,7 @@ def select_layers(plan: Plan) -> Plan:
     if plan.model.activation_bits != 8:
         raise NoProgramError(
             f"the model has activations of {plan.model.activation_bits} bit (wide mode, R10); "
-            "accelerator programs run 8 bit: quantize the model without --bits 16"
+            "accelerator programs run 8 bit: quantize the model with --activation-bits 8"
         )
     if plan.config.activation_bits < plan.model.activation_bits:
         raise CompileError(

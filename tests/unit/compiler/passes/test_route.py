@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
-from sparsespeech.compiler.circuits import Circuit, CircuitSearch
+from sparsespeech.compiler.circuits import CircuitSearch
 from sparsespeech.compiler.ir import Plan
+from sparsespeech.compiler.negotiation import Circuit
 from sparsespeech.compiler.passes.route import route
 from sparsespeech.compiler.program import HOST, Mapping
 from sparsespeech.errors import CompileError
@@ -108,7 +109,10 @@ def test_ways_of_the_recurrence_are_short() -> None:
 
 def test_wheel_with_too_few_slots_is_named() -> None:
     config = replace(MAU, slots=4)
-    with pytest.raises(CompileError, match=r"overloaded: \d+ streams .*slots = 8 .*--config"):
+    with pytest.raises(
+        CompileError,
+        match=r"overloaded: (\d+) streams .*, \1 in all, of a wheel of 4; set slots = 8 .*--config",
+    ):
         route(placed_plan(deepspeech(384), config, "paper", (3, 3, 6, 3)))
 
 
