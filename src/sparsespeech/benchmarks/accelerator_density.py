@@ -152,9 +152,8 @@ def _dense_network(
         "weight_words": deeper.weight_words,
         "weight_words_of_target": config.weight_words,
     }
-    narrow = options if deeper != config else None
     options = replace(options, target=deeper)
-    _networks(result, DENSE, options, sparsities, PATTERNS, narrow)
+    _networks(result, DENSE, options, sparsities, PATTERNS, config if deeper != config else None)
 
 
 def _networks(
@@ -163,9 +162,9 @@ def _networks(
     options: AcceleratorOptions,
     sparsities: tuple[float, ...],
     patterns: tuple[PatternName, ...],
-    narrow: AcceleratorOptions | None = None,
+    shallow: AcceleratorConfig | None = None,
 ) -> None:
-    """Rows of a table; with the cores that the same weights need on the target of ``narrow``."""
+    """Rows of a table; with the cores that the same weights need on ``shallow``, if given."""
     failure: CompileError | None = None
     fits = False
     densest = smallest_density(options.model)
@@ -185,8 +184,10 @@ def _networks(
                 except CompileError as error:
                     failure = failure or error
                     row[f"ms_{mapping}"] = NO_FIT
-            if narrow is not None:
-                row["cores_of_target"] = _cores(replace(narrow, model=chosen.model))
+            if shallow is not None and row.get("deepest_stream", np.inf) <= shallow.weight_words:
+                row["cores_of_target"] = row["cores"]  # the same program
+            elif shallow is not None:
+                row["cores_of_target"] = _cores(replace(chosen, target=shallow))
             result.add_rows(table, row)
     if failure is not None and not fits:
         raise failure
@@ -212,6 +213,7 @@ def _timed(timed: TimedProgram, options: AcceleratorOptions) -> Row:
         row["busiest_core"] = timed.metrics.cycles_per_frame
         row["packing_ratio"] = timed.metrics.packing_ratio
         row["cores"] = timed.metrics.cores_used
+        row["deepest_stream"] = timed.metrics.deepest_stream
         row["memory_used"] = timed.metrics.memory_used
     return row
 

@@ -20,6 +20,7 @@ from sparsespeech.compiler.negotiation import (
     BlockedError,
     Circuit,
     Negotiation,
+    NoBusError,
     channels_of,
     ends_of,
     ports_of,
@@ -31,10 +32,9 @@ from sparsespeech.compiler.slot_widths import Fight, SlotWidths
 from sparsespeech.errors import CompileError
 
 _FEW = 4  # streams of a group that find ways of their own rather than a bus
-_HUBS = 8  # that buses of later attempts begin with
 _ATTEMPTS = 6  # before streams are halved
-_LAST_ATTEMPTS = 24  # once no stream can be halved
-_MANY = 4  # fights that weigh as much as a stream without a way; with more, no order helps
+_LAST_ATTEMPTS = 60  # once no stream can be halved
+_MANY = 4  # fights that weigh as much as a stream without a way
 
 
 class CircuitSearch:
@@ -92,47 +92,52 @@ class CircuitSearch:
         return found.circuits
 
     def _attempts(self, numbers: Sequence[int], most: int) -> Negotiation | list[Fight]:
-        """The first attempt in which no streams meet, or else the fights of the best one.
-
-        A wide stream holds every second or fourth slot, and keeps to the odd or to the even ones
-        all its way: its lane. Streams that change lanes meet all others at once, so negotiation
-        seldom gets there; it begins anew with other lanes instead, by turns with and without buses.
-        Where that is what was tried before, the streams begin in another order.
-        """
+        """The first attempt in which no streams meet, or else the fights of the best one."""
         fewest: list[Fight] = []
         least = _MANY * len(self._connections)
         tried: set[tuple[int, ...]] = set()
-        hopeless: set[int] = set()
+        hopeless = False  # without buses
         for attempt in range(most):
-            draw = random.Random(attempt)  # the same draws for the same plan
-            lanes = self._draw_lanes(numbers, draw)
-            few = _FEW if attempt % 2 == 0 else len(self._connections)
-            if few in hopeless:
+            beginning = self._beginning(numbers, attempt, tried)
+            if hopeless and beginning.few > _FEW:
                 continue
-            order, first_hub = list(numbers), 0
-            if (few, *lanes.values()) in tried:
-                draw.shuffle(order)
-                first_hub = draw.randrange(_HUBS)
-            tried.add((few, *lanes.values()))
             found = Negotiation(
-                self._connections,
-                self._places,
-                self._config,
-                self._width,
-                Beginning(tuple(order), lanes, few, first_hub),
+                self._connections, self._places, self._config, self._width, beginning
             )
             try:
                 fights = found.run()
                 score = len(fights)
             except BlockedError as blocked:
                 fights, score = [blocked.fight], _MANY
+            except NoBusError:
+                continue
             if not fights:
                 return found
-            if score > _MANY:
-                hopeless.add(few)
+            hopeless |= beginning.few > _FEW and score > _MANY
             if not fewest or score < least:
                 fewest, least = fights, score
         return fewest
+
+    def _beginning(
+        self, numbers: Sequence[int], attempt: int, tried: set[tuple[int, ...]]
+    ) -> Beginning:
+        """By turns with and without buses; the same for the same plan.
+
+        A wide stream holds every second or fourth slot, and keeps to the odd or to the even ones
+        all its way: its lane. Streams that change lanes meet all others at once, so negotiation
+        seldom gets there; it begins anew with other lanes instead. Where that is what was
+        ``tried``, the streams begin in another order, with other buses.
+        """
+        draw = random.Random(attempt)
+        lanes = self._draw_lanes(numbers, draw)
+        buses = attempt % 2 == 0 or attempt > _ATTEMPTS and attempt % 8 != 1
+        few = _FEW if buses else len(self._connections)
+        key = (few, *lanes.values())
+        if key not in tried:
+            tried.add(key)
+            return Beginning(tuple(numbers), lanes, few)
+        order = draw.sample(numbers, len(numbers))
+        return Beginning(tuple(order), lanes, few, draw if buses else None)
 
     def _draw_lanes(self, numbers: Sequence[int], draw: random.Random) -> dict[int, int]:
         """A lane for each wide stream, so that a lane of no port gets more than its slots."""

@@ -59,17 +59,15 @@ def lower(
         PASSES[:first], Plan(model, config, mapping, host_layers=host_layers), after
     )
     spread = _through([allocate_cores], selected, after)
-    plan: Plan | None = None
-    failure: CompileError | None = None
     try:
         plan = _through(PASSES[first + 1 :], spread, after)
-    except CompileError as error:
-        failure = error
-    if plan is None or _results_wait(plan):
-        plan = _with_fewer_row_groups(spread, after, any_width=plan is None) or plan
-    if plan is None:
-        assert failure is not None  # or there were a plan
-        raise failure
+    except CompileError:
+        roomy = _with_fewer_row_groups(spread, after, any_width=True)
+        if roomy is None:
+            raise
+        return assemble(roomy)
+    if _results_wait(plan):
+        plan = _with_fewer_row_groups(spread, after, any_width=False) or plan
     return assemble(plan)
 
 

@@ -12,6 +12,7 @@ The negotiation of ways is that of PathFinder (McMurchie and Ebeling, 1995), wit
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,11 @@ class Beginning:
     order: tuple[int, ...]  # of streams alike
     lanes: dict[int, int]  # wide streams: 0 for even slots, 1 for odd ones
     few: int  # streams of a group that find ways of their own, shorter than over a bus
-    first_hub: int  # with which buses begin to look for room
+    hubs: random.Random | None = None  # draws buses, which then all groups must have
+
+
+class NoBusError(Exception):
+    """A group finds no bus that leaves room for all of its streams."""
 
 
 class BlockedError(Exception):
@@ -115,7 +120,8 @@ class Negotiation:
     def run(self) -> list[Fight]:
         """The fights that remain, none once no two streams meet.
 
-        Buses of the recurrence, then wide streams, then all others. Raises BlockedError.
+        Buses of the recurrence, then wide streams, then all others. Raises BlockedError, and
+        NoBusError if every group must have a bus.
         """
         places = {number: place for place, number in enumerate(self._beginning.order)}
         order = sorted(places, key=lambda number: self._constrained_first(number, places[number]))
@@ -124,7 +130,8 @@ class Negotiation:
             groups.setdefault(self._connections[number].group, []).append(number)
         for place, numbers in enumerate(groups.values()):
             if len(numbers) > self._beginning.few:
-                self._take_bus(numbers, place)
+                if not self._take_bus(numbers, place) and self._beginning.hubs is not None:
+                    raise NoBusError
         self._prices.fix(self._fixed)
         self._free = [number for number in order if number not in self._fixed]
         wide = [number for number in self._free if number in self._beginning.lanes]
@@ -141,7 +148,7 @@ class Negotiation:
         one = self._connections[number]
         return not one.in_loop, -self._width[number], -len(one.sinks), place
 
-    def _take_bus(self, numbers: Sequence[int], place: int) -> None:
+    def _take_bus(self, numbers: Sequence[int], place: int) -> bool:
         """Fixed circuits over one hub, the best one that leaves room for all of the streams.
 
         Odd slots before even ones, or with an even ``place`` the other way: a hop takes an even
@@ -150,7 +157,10 @@ class Negotiation:
         ends = {number: ends_of(self._connections[number], self._places) for number in numbers}
         sources = {source for source, _ in ends.values()}
         sinks = {sink for _, its_sinks in ends.values() for sink in its_sinks}
-        for bus in hubs(sources, sinks, self._config)[self._beginning.first_hub :]:
+        buses = hubs(sources, sinks, self._config)
+        if self._beginning.hubs is not None:
+            self._beginning.hubs.shuffle(buses)
+        for bus in buses:
             for number in sorted(numbers, key=lambda number: -self._width[number]):
                 circuit = self._over(bus, number, place)
                 if circuit is None:
@@ -158,10 +168,11 @@ class Negotiation:
                 self._hold(number, circuit)
             else:
                 self._fixed.update(numbers)
-                return
+                return True
             for number in numbers:
                 self.circuits.pop(number, None)
                 self.wheel.release(number)
+        return False
 
     def _over(self, bus: Bus, number: int, place: int) -> Circuit | None:
         """The circuit over a bus in the first slots that are free all the way."""

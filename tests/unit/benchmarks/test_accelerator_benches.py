@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from sparsespeech.accelerator_config import TARGETS
 from sparsespeech.benchmarks import accelerator_latency
 from sparsespeech.benchmarks.accelerator_deepbench import (
     cycles_per_vector,
@@ -196,9 +195,8 @@ def test_table_vi_by_arithmetic_and_by_counting(tmp_path: Path) -> None:
     assert arithmetic["cycles_per_vector"] == 175 + 32
     assert arithmetic["real_tops"] == pytest.approx(2.35, rel=0.02)
     assert arithmetic["effective_tops"] == pytest.approx(47.0, rel=0.02)
-    # The next vector is loaded while the last row groups still wait in the windows' FIFOs.
-    assert 175 + 32 - TARGETS["deepbench"].window_fifo < whole["cycles_per_vector"] < 175 + 32
-    assert result.figures["real_tops_whole_stores"] == pytest.approx(2.35, rel=0.03)
+    assert result.figures["real_tops_whole_stores"] == pytest.approx(2.35, rel=0.02)
+    assert result.figures["effective_tops_whole_stores"] == pytest.approx(47.0, rel=0.02)
     # 853 of 1024 columns are loaded in 27 of 32 cycles.
     assert own["cycles_per_vector"] == whole["cycles_per_vector"] - 5
     assert "| NVIDIA Titan XP, N = 1500 |" in shown(result, tmp_path)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from sparsespeech.benchmarks import accelerator_density
+from sparsespeech.benchmarks.accelerator_density import SimulatedDensityOptions
+from sparsespeech.benchmarks.result import BenchResult
 from sparsespeech.cli.main import main
+from sparsespeech.model_file.lookup import resolve_model
+from sparsespeech.model_file.reader import read_model
 
 
 def test_a_simulated_bench_is_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +36,32 @@ def test_mapping_takes_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["config"]["weights"] == "an4-sparse"
     assert answer["figures"]["cores"] <= 34
+
+
+def test_the_dense_model_is_named_by_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name and digest, no folder: results of one file are the same wherever it lies."""
+    file = tmp_path / "dense.safetensors"
+    content = resolve_model("an4").read_bytes()
+    file.write_bytes(content)
+
+    def run(wanted: SimulatedDensityOptions) -> BenchResult:
+        assert wanted.dense is not None
+        assert wanted.dense.model.graph == read_model(file).graph
+        return BenchResult(
+            "density-simulator",
+            {"dense": [wanted.dense.file, wanted.dense.sha256], "full": wanted.full is not None},
+        )
+
+    monkeypatch.setattr(accelerator_density, "run_density_simulated", run)
+    assert main(["bench", "density", "--backend", "simulator", "--quick", "--json",
+                 "--dense-model", str(file)]) == 0  # fmt: skip
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["config"] == {
+        "dense": ["dense.safetensors", hashlib.sha256(content).hexdigest()],
+        "full": False,
+    }
 
 
 @pytest.mark.parametrize(
