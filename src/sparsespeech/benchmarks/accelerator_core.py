@@ -48,7 +48,7 @@ def core_row(matrix: SparseMatrix, role: Role, config: AcceleratorConfig) -> Row
         "cycles_per_row_group": cycles / groups,
         "fewest_possible": max(1.0, work / groups),
         "fullest_bank_over_mean": float(banks.max() / banks.mean()),
-        "fullest_lane_over_mean": float(banks.mean(axis=0).max() / banks.mean()),
+        "fullest_lane_over_mean": float(banks.mean(axis=1).max() / banks.mean()),
         "words_of_longest_stream": int(ends[-1].max()) + 1,
     }
 

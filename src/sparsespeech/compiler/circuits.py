@@ -32,7 +32,8 @@ from sparsespeech.compiler.slot_widths import Fight, SlotWidths
 from sparsespeech.errors import CompileError
 
 _FEW = 4  # streams of a group that find ways of their own rather than a bus
-_ATTEMPTS = 6  # before streams are halved
+_ATTEMPTS = 12  # before streams are halved
+_TURNS = 5  # of attempts with and without buses; buses are quick, so then they come first
 _LAST_ATTEMPTS = 60  # once no stream can be halved
 _MANY = 4  # fights that weigh as much as a stream without a way
 
@@ -130,7 +131,7 @@ class CircuitSearch:
         """
         draw = random.Random(attempt)
         lanes = self._draw_lanes(numbers, draw)
-        buses = attempt % 2 == 0 or attempt > _ATTEMPTS and attempt % 8 != 1
+        buses = attempt % 2 == 0 or (attempt > _TURNS and attempt % 8 != 1)
         few = _FEW if buses else len(self._connections)
         key = (few, *lanes.values())
         if key not in tried:

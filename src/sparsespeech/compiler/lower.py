@@ -5,7 +5,7 @@ Axes: none of its own; see ``ir.py`` and ``program.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from sparsespeech.accelerator_config import AcceleratorConfig
@@ -22,7 +22,8 @@ from sparsespeech.compiler.program import Mapping, Program
 from sparsespeech.errors import CompileError
 from sparsespeech.model_file.model import IntegerModel
 
-ROOMY_SHARE = 0.75  # of a port's slots for the results of an LSTM, where all leave others no way
+# Of a port's slots for the results of an LSTM, where taking all leaves other streams no way.
+ROOMY_SHARES = (7 / 8, 3 / 4)
 Pass = Callable[[Plan], Plan]
 After = Callable[[str, Plan], None]
 
@@ -60,7 +61,7 @@ def lower(
     )
     spread = _through([allocate_cores], selected, after)
     try:
-        plan = _through(PASSES[first + 1 :], spread, after)
+        plan = _through(_behind_allocation(), spread, after)
     except CompileError:
         roomy = _with_fewer_row_groups(spread, after, any_width=True)
         if roomy is None:
@@ -72,11 +73,18 @@ def lower(
 
 
 def _through(steps: Iterable[Pass], plan: Plan, after: After | None) -> Plan:
+    for name, found in _plans(steps, plan):
+        plan = found
+        if after is not None:
+            after(name, plan)
+    return plan
+
+
+def _plans(steps: Iterable[Pass], plan: Plan) -> Iterator[tuple[str, Plan]]:
+    """The plan after each pass, under its name."""
     for step in steps:
         plan = step(plan)
-        if after is not None:
-            after(step.__name__, plan)
-    return plan
+        yield step.__name__, plan
 
 
 def _results_wait(plan: Plan) -> bool:
@@ -91,23 +99,28 @@ def _results_wait(plan: Plan) -> bool:
 
 
 def _with_fewer_row_groups(spread: Plan, after: After | None, *, any_width: bool) -> Plan | None:
-    """The full plan with room at the ports.
+    """The full plan with the least room at the ports that helps.
 
-    None if it has as many row groups, no circuits or, unless ``any_width`` will do, narrow ones.
+    None if no other number of row groups has circuits or, unless ``any_width`` will do, wide ones.
     """
-    seen: list[tuple[str, Plan]] = []
-    try:
-        plan = allocate_cores(replace(spread, results_share=ROOMY_SHARE))
-        if plan.row_groups == spread.row_groups:
-            return None
-        seen.append((allocate_cores.__name__, plan))
-        rest = PASSES[PASSES.index(allocate_cores) + 1 :]
-        plan = _through(rest, plan, lambda name, found: seen.append((name, found)))
-    except CompileError:  # the first one is told
-        return None
-    if not any_width and _results_wait(plan):
-        return None
-    if after is not None:
-        for name, found in seen:
-            after(name, found)
-    return plan
+    tried = [spread.row_groups]
+    for share in ROOMY_SHARES:
+        plan = allocate_cores(replace(spread, results_share=share))
+        if plan.row_groups in tried:
+            continue
+        tried.append(plan.row_groups)
+        try:
+            seen = list(_plans(_behind_allocation(), plan))
+        except CompileError:  # that of the first attempt is told
+            continue
+        if not any_width and _results_wait(seen[-1][1]):
+            continue
+        if after is not None:
+            for name, found in [(allocate_cores.__name__, plan), *seen]:
+                after(name, found)
+        return seen[-1][1]
+    return None
+
+
+def _behind_allocation() -> tuple[Pass, ...]:
+    return PASSES[PASSES.index(allocate_cores) + 1 :]

@@ -159,7 +159,9 @@ class Negotiation:
         sinks = {sink for _, its_sinks in ends.values() for sink in its_sinks}
         buses = hubs(sources, sinks, self._config)
         if self._beginning.hubs is not None:
-            self._beginning.hubs.shuffle(buses)
+            in_loop = self._connections[numbers[0]].in_loop
+            near = len(buses) // 3 if in_loop else len(buses)  # short ways: they are in each step
+            buses = self._beginning.hubs.sample(buses[:near], near)
         for bus in buses:
             for number in sorted(numbers, key=lambda number: -self._width[number]):
                 circuit = self._over(bus, number, place)
