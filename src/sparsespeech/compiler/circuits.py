@@ -32,7 +32,7 @@ from sparsespeech.compiler.slot_widths import Fight, SlotWidths
 from sparsespeech.errors import CompileError
 
 _FEW = 4  # streams of a group that find ways of their own rather than a bus
-_ATTEMPTS = 12  # before streams are halved
+_ATTEMPTS = 24  # before streams are halved
 _TURNS = 5  # of attempts with and without buses; buses are quick, so then they come first
 _LAST_ATTEMPTS = 60  # once no stream can be halved
 _MANY = 4  # fights that weigh as much as a stream without a way
@@ -137,8 +137,10 @@ class CircuitSearch:
         if key not in tried:
             tried.add(key)
             return Beginning(tuple(numbers), lanes, few)
-        order = draw.sample(numbers, len(numbers))
-        return Beginning(tuple(order), lanes, few, draw if buses else None)
+        order = tuple(draw.sample(numbers, len(numbers)))
+        if attempt >= _ATTEMPTS and buses:
+            few = draw.choice((1, _FEW))  # buses for small groups, too
+        return Beginning(order, lanes, few, draw if buses else None)
 
     def _draw_lanes(self, numbers: Sequence[int], draw: random.Random) -> dict[int, int]:
         """A lane for each wide stream, so that a lane of no port gets more than its slots."""

@@ -69,6 +69,19 @@ class LayerDemand:
         columns = max(shape.columns for shape in self.shapes if shape.role != "recurrent")
         return self.directions_of_core * math.ceil(columns / config.flit_activations)
 
+    def return_cycles(self, config: AcceleratorConfig) -> int:
+        """Cycles from the last words of a step to its results in staging, one link away; LSTM only.
+
+        0 for a layer that does not wait for its own results.
+        """
+        if all(shape.role != "recurrent" for shape in self.shapes):
+            return 0
+        stages = config.stages
+        tree = config.tree_levels * stages.tree_level + stages.chain_add + stages.output_register
+        cell = stages.requantize + stages.pointwise
+        way = stages.flit + stages.inject + stages.hop + stages.eject + stages.staging_write
+        return stages.window + tree + cell + way
+
     def pass_cycles(self, groups: int, config: AcceleratorConfig) -> int:
         """Cycles of a core a frame: loads and steps of every direction that it holds."""
         steps = -(-self.steps(config) // groups)

@@ -207,8 +207,8 @@ def link_flits(run: Run) -> dict[Wires, int]:
     for stream, flits in zip(run.program.streams, run.flits, strict=True):
         beats = sum(put_on.size for put_on in flits)
         beats += pops.pop((stream.kind, stream.source), 0)  # the first of two for both directions
-        for link in stream.links:
-            wires = Wires(wires_of(stream.kind), link.start, link.stop, stream.to_host(link))
+        for step in stream.links:
+            wires = Wires(wires_of(stream.kind), step.start, step.stop, stream.to_host(step))
             carried[wires] += beats
     return dict(carried)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from sparsespeech.accelerator_config import TARGETS, AcceleratorConfig
 from sparsespeech.compiler.circuits import CircuitSearch
 from sparsespeech.compiler.connections import Connection
+from sparsespeech.compiler.negotiation import Beginning, Negotiation, channels_of
 from sparsespeech.compiler.passes.route import route
 from sparsespeech.compiler.program import Place
+from sparsespeech.compiler.slot_wheel import Channel
+from sparsespeech.compiler.slot_widths import SlotWidths
 from sparsespeech.errors import CompileError
 from sparsespeech.graph import Graph, Linear, Lstm
 from tests.placed_plans import placed_plan
@@ -74,7 +78,8 @@ def test_a_port_with_more_streams_than_slots_is_overloaded() -> None:
     streams = [_stream(f"to {sink}", 0, sink) for sink in (1, 2, 3, 1, 2)]
     message = (
         r"site \(0, 0\), port to put frames is overloaded: "
-        r"5 streams \(to 1, to 2, to 3 and 2 more\) need a slot each, 5 in all, of a wheel of 4; set slots = 8 "
+        r"5 streams \(to 1, to 2, to 3 and 2 more\) need a slot each, 5 in all, of a wheel of 4; "
+        r"set slots = 8 "
     )
     with pytest.raises(CompileError, match=message):
         _search(replace(LINE, slots=4), *streams)
@@ -85,6 +90,31 @@ def test_streams_in_the_way_are_narrowed_before_the_search_ends() -> None:
     """Two fit in 4 slots only once the wide one, which fights nobody on its own, gets fewer."""
     wide, narrow = _stream("wide", 0, 2, slots=4), _stream("narrow", 1, 3)
     assert _search(replace(LINE, slots=4), wide, narrow) == [2, 1]
+
+
+def test_what_a_group_held_while_it_looked_for_a_bus_is_free_again() -> None:
+    """Three streams that need all slots each meet at any hub, but not on their own ways."""
+    ways = ((0, 1), (1, 2), (2, 3))
+    streams = [replace(_stream(f"{way}", *way, slots=8), group="all") for way in ways]
+    found = Negotiation(
+        streams,
+        PLACES,
+        replace(LINE, slots=8),
+        SlotWidths(streams, PLACES, replace(LINE, slots=8)),
+        Beginning(order=(2, 0, 1), lanes={}, few=2),
+    )
+    assert found.run() == []
+    held: dict[Channel, dict[int, int]] = {}
+    for number, one in enumerate(streams):
+        circuit = found.circuits[number]
+        for channel, depth in channels_of(one, circuit.tree, PLACES):
+            held.setdefault(channel, {})[number] = found.wheel.at_depth(circuit.slots, depth)
+    links = [Channel(start, stop, "frames") for start, stop in itertools.permutations(PLACES, 2)]
+    ports = [Channel(place, place, f"{way} frames") for place in PLACES for way in ("put", "take")]
+    for channel in links + ports:
+        for slot in range(8):
+            users = {n for n, mask in held.get(channel, {}).items() if mask >> slot & 1}
+            assert set(found.wheel.owners(channel, 1 << slot)) == users
 
 
 def test_frames_and_control_flits_share_no_wires() -> None:

@@ -9,8 +9,8 @@ and 24 cores.
 Four limits keep small models from being spread too thin:
 
 - A layer three times as fast as the slowest is left as it is.
-- So is one whose pass is no longer than its frame takes through a port, unless the frame is the
-  host's, which may lie ready.
+- So is one whose pass is no longer than its frame takes through a port (of an LSTM: its step, with
+  the way of the results back), unless the frame is the host's, which may lie ready.
 - A row group has at least as many steps as the wheel of the network has slots, since its stream
   gets one turn a wheel.
 - Each port has slots for the streams of all row groups that meet there (``port_limit.py``).
@@ -85,7 +85,10 @@ def add_row_groups(
             if (
                 cycles[demand.layer] * FAST_ENOUGH >= max(cycles.values())
                 and demand.cores(1, config) <= left
-                and (demand is demands[0] or cycles[demand.layer] > demand.arrival_cycles(config))
+                and (
+                    demand is demands[0]
+                    or _lags_behind_frames(demand, cycles[demand.layer], config)
+                )
                 and more * config.slots <= demand.steps(config)
                 and more <= most[demand.layer]
                 and words(demand, more) <= config.weight_words
@@ -109,6 +112,15 @@ def pass_cycles(
     """Cycles of a core a frame: loads, and a step or a weight word a cycle, whichever are more."""
     loads = demand.directions_of_core * demand.load_cycles(config)
     return max(demand.pass_cycles(groups, config), words(demand, groups) + loads)
+
+
+def _lags_behind_frames(demand: LayerDemand, cycles: int, config: AcceleratorConfig) -> bool:
+    """Whether frames of a layer arrive faster than it takes them, with ``cycles`` a pass.
+
+    A direction of an LSTM cannot take one before the results of the step before have returned.
+    """
+    step = cycles // demand.directions_of_core + demand.return_cycles(config)
+    return max(cycles, step) > demand.arrival_cycles(config)
 
 
 def _fewest(demand: LayerDemand, config: AcceleratorConfig, words: WordCount) -> int:

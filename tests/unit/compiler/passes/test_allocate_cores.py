@@ -89,7 +89,8 @@ def test_every_core_that_helps_is_used(hidden: int, mapping: Mapping) -> None:
             continue
         if more[demand.layer] * MAU.slots > demand.steps(MAU):
             continue
-        if demand is not demands[0] and cycles[demand.layer] <= arrival(demand):
+        step = cycles[demand.layer] / demand.directions_of_core + 48 * (demand is demands[-1])
+        if demand is not demands[0] and max(cycles[demand.layer], step) <= arrival(demand):
             continue
         larger = replace(MAU, grid_columns=9, cores=45)
         plan = placed_plan(graph, larger, mapping, tuple(more.values()))
@@ -112,6 +113,18 @@ def test_a_layer_is_no_faster_than_its_frames() -> None:
     assert groups["second"] == 2
     both = layer_demand(Lstm("lstm", 4096, 8), "interleaved")
     assert both.arrival_cycles(MAU) == 2 * 512
+
+
+@pytest.mark.parametrize(("columns", "groups"), [(608, 4), (1024, 2)])
+def test_a_step_of_an_lstm_lasts_until_its_results_are_back(columns: int, groups: int) -> None:
+    """64 cells: 64 / groups steps and the load, then 48 cycles; a frame takes columns / 8."""
+    demands = [layer_demand(Linear("first", 26, columns), "paper")]
+    demands.append(layer_demand(Lstm("lstm", columns, 64, bidirectional=False), "paper"))
+    # window 8, tree 4 + 1 + 1, requantize and cell 6 + 22, flit, inject, hop 2, eject, staging
+    assert [demand.return_cycles(MAU) for demand in demands] == [0, 8 + 6 + 28 + 6]
+    words = words_without_pattern(MAU)
+    found = add_row_groups(demands, {"first": 1, "lstm": 1}, MAU, words)
+    assert found["lstm"] == groups
 
 
 @pytest.mark.parametrize("mapping", ["paper", "interleaved"])
