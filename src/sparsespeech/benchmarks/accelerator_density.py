@@ -99,21 +99,15 @@ def run_density_simulated(wanted: SimulatedDensityOptions) -> BenchResult:
 
 
 def _figures(result: BenchResult) -> None:
-    """The core where it is made for, by pattern, and what a trained pattern costs in a stream."""
-    for row in result.table(CORE):
-        if row["sparsity"] == BEST_SPARSITY:
-            pattern = row["pattern"].replace("-", "_")
-            for name in ("cycles_per_row_group", "fullest_bank_over_mean"):
-                result.figures[f"{name}_{pattern}"] = row[name]
-    cycles = {
-        (row["sparsity"], row["pattern"]): row["cycles_per_frame"]
-        for row in result.table(PRUNED)
-        if "cycles_per_frame" in row
-    }
-    trained = [sparsity for sparsity, pattern in cycles if pattern == "magnitude"]
-    if trained and (trained[0], "random") in cycles:
-        ratio = cycles[trained[0], "magnitude"] / cycles[trained[0], "random"]
-        result.figures["trained_over_random"] = ratio
+    """The core where it is made for, by pattern, and what a trained pattern costs there."""
+    names = ("cycles_per_row_group", "fullest_bank_over_mean")
+    core = {row["pattern"]: row for row in result.table(CORE) if row["sparsity"] == BEST_SPARSITY}
+    for pattern, row in core.items():
+        for name in names:
+            result.figures[f"{name}_{pattern.replace('-', '_')}"] = row[name]
+    if "magnitude" in core:
+        cycles = {pattern: row[names[0]] for pattern, row in core.items()}
+        result.figures["trained_over_random"] = cycles["magnitude"] / cycles["random"]
 
 
 def _note_what_is_missing(result: BenchResult) -> None:

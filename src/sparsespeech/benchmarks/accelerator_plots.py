@@ -177,14 +177,17 @@ def draw_density_simulated(result: BenchResult, left: Axes, right: Axes) -> None
         axes.minorticks_off()
         axes.invert_xaxis()  # sparser to the right
         axes.set_xlabel("sparsity (%)")
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.93))
     left.set(yscale="log", ylabel="cycles a row group")
     left.set_yticks([1, 2, 4, 8], ["1", "2", "4", "8"])
     left.minorticks_off()
     left.set_title(f"One core, {result.config['core']['columns']} columns")
     right.set_ylabel("ms for 1 s of speech")
     right.set_ylim(bottom=0)
-    right.set_title(f"Network as large as {dense['file'] if dense else result.config['weights']}")
+    right.set_title(f"Network as large as {result.config['weights']}")
+    if dense is not None:
+        name = dense["file"].removesuffix(".safetensors")
+        right.set_title(f"{name}, memories of {dense['weight_words']:,} words")
 
 
 def _by_density(rows: list[Row], name: str) -> tuple[list[float], list[float]]:
