@@ -9,7 +9,7 @@ from collections import Counter
 from typing import get_args
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sparsespeech.accelerator_config import AcceleratorConfig
@@ -19,6 +19,7 @@ from sparsespeech.compiler.matrices import matrix_of
 from sparsespeech.compiler.passes.assemble import assemble
 from sparsespeech.compiler.program import Mapping
 from sparsespeech.compiler.word_counts import entries_of_windows, words_of_streams
+from sparsespeech.errors import CompileError
 from sparsespeech.graph import Graph, Layer, Linear, Lstm, Output
 from tests.accelerator_plans import connected, mapped, model_of_shapes
 from tests.random_models import random_sparse_matrix
@@ -69,7 +70,11 @@ def plans(draw: st.DrawFn, density: float = 0.1) -> Plan:
         return random_sparse_matrix(rng, (rows, columns), 1 - density)
 
     model = model_of_shapes(draw(graphs()), matrix)
-    return mapped(model, draw(configurations()), draw(st.sampled_from(MAPPINGS)))
+    try:
+        return mapped(model, draw(configurations()), draw(st.sampled_from(MAPPINGS)))
+    except CompileError as error:  # four rows may hold more than the smallest memories
+        assume("a single step of" not in str(error))
+        raise
 
 
 @settings(max_examples=20)

@@ -18,7 +18,8 @@ from sparsespeech.model_file.huffman import CodedStream, code_lengths, decode, e
 from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.writer import encode_model
-from tests.property.test_model_file import assert_same, models
+from tests.property.test_model_file import models
+from tests.same_values import assert_same
 from tests.random_models import sparse_from_dense
 
 
@@ -72,7 +73,7 @@ def test_a_coded_file_holds_the_same_model(model: IntegerModel) -> None:
     content = encode_model(replace(model, encoding="huffman"))
     read = decode_model(content)
     assert read.encoding == "huffman"
-    assert_same(model, replace(read, encoding="gap8"))
+    assert_same(model, replace(read, encoding="gap8"), "model")
     assert encode_model(read) == content
     assert "layer1.weights.values" not in parse(content).tensors
 
