@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.accelerator_counters import Counters
 from sparsespeech.accelerator_device import Device, Outputs, device_names, load_device
+from sparsespeech.accelerator_waves import check_windows, host_inputs
 from sparsespeech.audio.reading import read_audio
 from sparsespeech.backend import Executor, Session, Threads, default_backend, load_backend
 from sparsespeech.compiler.program import Program
@@ -121,7 +122,9 @@ class Accelerator:
         AcceleratorError for no utterance or one without frames, and AcceleratorFullError for more
         than the accelerator holds.
         """
-        utterances = [features] if isinstance(features, np.ndarray) else list(features)
+        if not isinstance(features, (np.ndarray, Sequence)) or isinstance(features, str):
+            check_windows(features, host_inputs(self.program))
+        utterances: list[Frames] = [features] if isinstance(features, np.ndarray) else [*features]
         if not utterances:
             raise AcceleratorError("no utterance was given; expected at least one")
         if in_flight < 1:

@@ -33,6 +33,7 @@ class WireFrame:
     utterance: int
     index: int  # in the utterance
     last: bool  # of the utterance
+    closes_wave: bool  # no frame of any utterance of the wave follows
     activations: Frames  # uint8[C]
 
 
@@ -135,7 +136,10 @@ class WaveQueue:
             entry = self._wave[name]
             index = entry.sent
             activations = entry.waiting.popleft()
-            taken.append(WireFrame(name, index, entry.done, activations))
+            # An utterance that is not done has a frame to come: it keeps one back until it
+            # finishes, and cannot finish without one.
+            closes_wave = all(other.done for other in self._wave.values())
+            taken.append(WireFrame(name, index, entry.done, closes_wave, activations))
 
     def _entry(self, utterance: int) -> _Utterance:
         entry = self._wave.get(utterance)
@@ -189,8 +193,13 @@ def host_inputs(program: Program) -> int:
     return frames.pop()
 
 
-def check_windows(windows: NDArray[np.generic], inputs: int) -> None:
+def check_windows(windows: object, inputs: int) -> None:
     """Raise InputWindowsError for anything but feature windows uint8[t, C]."""
+    if not isinstance(windows, np.ndarray):
+        raise InputWindowsError(
+            f"feature windows must be uint8[T, {inputs}], got a value of type "
+            f"{type(windows).__name__}; Accelerator.windows makes them of a recording"
+        )
     if windows.dtype != np.uint8 or windows.ndim != 2 or windows.shape[1] != inputs:
         raise InputWindowsError(
             f"feature windows must be uint8[T, {inputs}], got {windows.dtype.name} of shape "

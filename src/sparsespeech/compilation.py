@@ -148,7 +148,7 @@ def _workload(programs: Iterable[Program], objective: Objective) -> tuple[int, i
 def _count(program: Program, objective: Objective, utterances: int, frames: int) -> float:
     simulator = Simulator(program)
     if objective == "latency":
-        return simulator.timing([[frames]]).cycles
+        return simulator.timing([[frames]]).latencies[0][0]
     return cycles_per_frame(simulator.timing, utterances, frames)
 
 

@@ -1,4 +1,4 @@
-"""The frames of a run: what their heads say, and the order in which they come and are sent."""
+"""The frames of a run: what their heads say, and the order in which the host sends them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Head(NamedTuple):
-    """What the first flit of a frame says."""
+    """What the first flit of a frame says; wave and index are there to name it in the log."""
 
     wave: int
     utterance: int
@@ -14,48 +14,27 @@ class Head(NamedTuple):
     direction: str  # "" in the linear layers
     first: bool
     last: bool
+    closes_wave: bool  # in this direction
+
+    def turned(self, direction: str, *, closes_wave: bool) -> Head:
+        """The head of the same frame as a memory sends it on."""
+        ends = (self.first, self.last)
+        first, last = ends if direction == "forward" else ends[::-1]
+        return self._replace(direction=direction, first=first, last=last, closes_wave=closes_wave)
 
 
-class FrameOrder:
-    """Frames of a wave in turns, wave after wave; backward frames of a wave the other way round."""
+def frames_of_host(waves: list[list[int]]) -> list[Head]:
+    """Frames of a wave in turns, wave after wave; ``waves``: lengths of those in flight together.
 
-    def __init__(self, waves: list[list[int]]) -> None:
-        """``waves``: the lengths of the utterances in flight together."""
-        self.of_wave = [_interleaved(wave, lengths) for wave, lengths in enumerate(waves)]
-        self.arriving = [head for heads in self.of_wave for head in heads]
-        # Each with the number of frames that must have been written before it can be sent.
-        self.sending: dict[str, list[tuple[Head, int]]] = {"forward": [], "backward": []}
-        before = 0
-        for heads in self.of_wave:
-            for number, head in enumerate(heads):
-                turned = head._replace(direction="forward")
-                self.sending["forward"].append((turned, before + number + 1))
-            before += len(heads)
-            for head in reversed(heads):
-                turned = head._replace(direction="backward", first=head.last, last=head.first)
-                self.sending["backward"].append((turned, before))
-
-    def step_before(self, head: Head) -> Head:
-        """The step of the same utterance and direction before this one."""
-        index = head.index - 1 if head.direction == "forward" else head.index + 1
-        wanted = (head.wave, head.utterance, index)
-        return next(
-            step
-            for step, _ in self.sending[head.direction]
-            if (step.wave, step.utterance, step.index) == wanted
-        )
-
-    def closes_wave(self, head: Head) -> bool:
-        """Whether nothing of the wave is sent after this frame in its direction."""
-        heads = self.of_wave[head.wave]
-        closing = heads[-1] if head.direction == "forward" else heads[0]
-        return (head.utterance, head.index) == (closing.utterance, closing.index)
-
-
-def _interleaved(wave: int, lengths: list[int]) -> list[Head]:
-    return [
-        Head(wave, utterance, index, "", index == 0, index == length - 1)
-        for index in range(max(lengths))
-        for utterance, length in enumerate(lengths)
-        if index < length
-    ]
+    Nobody but the host knows the lengths.
+    """
+    found = []
+    for wave, lengths in enumerate(waves):
+        heads = [
+            Head(wave, utterance, index, "", index == 0, index == length - 1, closes_wave=False)
+            for index in range(max(lengths))
+            for utterance, length in enumerate(lengths)
+            if index < length
+        ]
+        found += [*heads[:-1], heads[-1]._replace(closes_wave=True)]
+    return found

@@ -17,7 +17,7 @@ from sparsespeech.compiler.word_format import decode_words
 from tests.cycle_stepped.clock import Clock, Log
 from tests.cycle_stepped.core import Core
 from tests.cycle_stepped.credits import FrameCredits
-from tests.cycle_stepped.frame_order import FrameOrder
+from tests.cycle_stepped.frame_order import frames_of_host
 from tests.cycle_stepped.sequence import SequenceMemory, directions_of
 from tests.cycle_stepped.staging import Staging
 from tests.cycle_stepped.tail import Tail
@@ -58,7 +58,7 @@ class Machine:
         self.config = program.config
         self.clock = Clock()
         self.log = Log()
-        self.order = FrameOrder(waves)
+        self.host_frames = frames_of_host(waves)
         self.ports = [
             Port(self.config, self.clock, self.log, index, stream, self.arrive)
             for index, stream in enumerate(program.streams)
@@ -72,7 +72,6 @@ class Machine:
             SequenceMemory(
                 self.config,
                 self.clock,
-                self.order,
                 entry,
                 self.ports,
                 self.credits,
@@ -125,7 +124,7 @@ class Machine:
                 chain = self.program.chains[task.chain]
                 stored[chain.direction] = (number, task, chain.row_groups, memories[number])
             recurrent = chain.role == "recurrent"
-            staging = Staging(self.config, self.clock, self.order, recurrent=recurrent)
+            staging = Staging(self.config, self.clock, recurrent=recurrent)
             stream = task.segments[0].stream if task.segments else -1
             staging.listens_to = self._head_stream(core, chain.direction) if recurrent else stream
             cores[core] = Core(self.config, self.clock, self.log, staging, stored)
@@ -179,14 +178,15 @@ class Machine:
         in_sequences = {stream for entry in self.sequences for stream in entry.sequence.streams}
         for entry in self.sequences:
             if entry.sequence.chain == HOST:
-                entry.there = len(self.order.arriving)
+                for head in self.host_frames:
+                    entry.write(head)
         for port, credits in zip(self.ports, self.credits, strict=True):
             stream = port.stream
             if stream.source != HOST or stream.kind != "activations":
                 continue
             if port.index in in_sequences:
                 continue
-            for head in self.order.arriving:
+            for head in self.host_frames:
                 port.queue.extend(port.frame(head))
             port.may_put = lambda flit, credits=credits: flit.place > 0 or credits.all_there
             port.on_put.append(lambda flit, c=credits: None if flit.place else c.use())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import Sequence
 from tests.cycle_stepped.clock import Clock
 from tests.cycle_stepped.credits import FrameCredits
-from tests.cycle_stepped.frame_order import FrameOrder, Head
+from tests.cycle_stepped.frame_order import Head
 from tests.cycle_stepped.wires import Flit, Port
 
 
@@ -18,13 +18,15 @@ def directions_of(served: str) -> list[str]:
 
 
 class SequenceMemory:
-    """Frames written, places free, and what each stream sends next."""
+    """Frames written, places free, and what each stream sends next.
+
+    It knows of a frame what its head said, once the frame was written, and no more.
+    """
 
     def __init__(
         self,
         config: AcceleratorConfig,
         clock: Clock,
-        order: FrameOrder,
         sequence: Sequence,
         ports: list[Port],
         credits: list[FrameCredits],
@@ -33,20 +35,24 @@ class SequenceMemory:
         others: bool,
     ) -> None:
         """``ports``, ``credits``: of all streams; ``others``: whether there are more memories."""
-        self.config, self.clock, self.order = config, clock, order
+        self.config, self.clock = config, clock
         self.sequence = sequence
         self.ports = ports
         self.credits = credits
         self.first = first
         self.others = others
-        self.there = 0  # frames written
+        # Frames that were written and may be sent, a queue for each direction.
+        self.may_go: dict[str, deque[Head]] = {"forward": deque(), "backward": deque()}
+        self.arriving: list[Head] = []  # of the wave whose last frame is not there
         self.free = sequence.frames
         self.orders: deque[str] = deque()
         self.most_orders = 0  # that ever waited
-        self.sent = {"forward": 0, "backward": 0}
         self.sending = dict.fromkeys(sequence.streams, False)
         self.served_last = "backward"
-        self.left: Counter[int] = Counter()  # directions that a wave has left in
+        self.counted: deque[int] = deque()  # places of each wave that is there and has not left
+        served = [d for entry in sequence.directions for d in directions_of(entry)]
+        self.left = dict.fromkeys(served, 0)  # waves whose last frame was put on
+        self.freed = 0  # waves
         for stream in sequence.streams:
             ports[stream].on_put.append(lambda flit, stream=stream: self._put(stream, flit))
 
@@ -57,16 +63,27 @@ class SequenceMemory:
         if self.sequence.directions == ("forward",):  # a ring
             self.clock.after(self.config.stages.credit, lambda: self._release(1))
             return
-        if not self.order.closes_wave(flit.head):
+        if not flit.head.closes_wave:
             return
-        wave = flit.head.wave
-        self.left[wave] += 1
-        if self.left[wave] == sum(len(directions_of(s)) for s in self.sequence.directions):
-            places = len(self.order.of_wave[wave])
+        self.left[flit.head.direction] += 1
+        if min(self.left.values()) > self.freed:
+            self.freed += 1
+            places = self.counted.popleft()
             self.clock.after(self.config.stages.credit, lambda: self._release(places))
 
     def _release(self, places: int) -> None:
         self.free += places
+
+    def write(self, head: Head) -> None:
+        """A frame is there; the last of a wave lets those that were counted go backwards."""
+        self.may_go["forward"].append(head.turned("forward", closes_wave=head.closes_wave))
+        self.arriving.append(head)
+        if head.closes_wave:
+            for place in reversed(range(len(self.arriving))):
+                turned = self.arriving[place].turned("backward", closes_wave=place == 0)
+                self.may_go["backward"].append(turned)
+            self.counted.append(len(self.arriving))
+            self.arriving = []
 
     def take_order(self, direction: str) -> None:
         """An order of the first sequence arrives."""
@@ -76,11 +93,8 @@ class SequenceMemory:
 
     def _candidate(self, direction: str) -> Head | None:
         """The frame that this direction would send now."""
-        order = self.order.sending[direction]
-        if self.sent[direction] == len(order):
-            return None
-        head, needed = order[self.sent[direction]]
-        return head if self.there >= needed else None
+        waiting = self.may_go[direction]
+        return waiting[0] if waiting else None
 
     def step(self) -> None:
         """Each stream that has put its frame on decides for the next."""
@@ -115,7 +129,7 @@ class SequenceMemory:
             self.clock.after(self.config.stages.credit, lambda: port.queue.append(flit))
 
     def _send(self, stream: int, head: Head) -> None:
-        self.sent[head.direction] += 1
+        self.may_go[head.direction].popleft()
         self.sending[stream] = True
         port = self.ports[stream]
         stages = self.config.stages

@@ -8,7 +8,7 @@ from typing import Any
 from sparsespeech.accelerator_config import AcceleratorConfig
 from sparsespeech.compiler.program import Segment
 from tests.cycle_stepped.clock import Clock
-from tests.cycle_stepped.frame_order import FrameOrder, Head
+from tests.cycle_stepped.frame_order import Head
 from tests.cycle_stepped.wires import Flit
 
 FED_BACK_PLACES = 2  # of each utterance and direction (T13)
@@ -17,15 +17,15 @@ FED_BACK_PLACES = 2  # of each utterance and direction (T13)
 class Staging:
     """What has arrived; checks that it has the places that the rules promise (T11, T13)."""
 
-    def __init__(
-        self, config: AcceleratorConfig, clock: Clock, order: FrameOrder, *, recurrent: bool
-    ) -> None:
-        self.config, self.clock, self.order = config, clock, order
+    def __init__(self, config: AcceleratorConfig, clock: Clock, *, recurrent: bool) -> None:
+        self.config, self.clock = config, clock
         self.recurrent = recurrent
         self.listens_to = -1  # the stream whose heads give the order of the passes
         self.head_places = config.staging_frames
         self.heads: deque[Head] = deque()
         self.most_heads = 0  # that ever waited
+        self._newest: dict[tuple[int, str], Head] = {}  # of an utterance and direction
+        self._step_before: dict[Head, Head] = {}
         self._flits: Counter[tuple[int, Head]] = Counter()  # arrived, of a stream and frame
         self._needed: dict[str, dict[int, int]] = {}  # a direction, a stream: flits of a frame
 
@@ -48,6 +48,9 @@ class Staging:
         head: Any = flit.head
         if stream == self.listens_to and flit.place == 0:
             self.heads.append(head)
+            if not head.first:
+                self._step_before[head] = self._newest[head.utterance, head.direction]
+            self._newest[head.utterance, head.direction] = head
             self.most_heads = max(self.most_heads, len(self.heads))
             assert self.most_heads <= self.head_places, "the queue of heads overflows"
         needed = self._needed[head.direction].get(stream, 0)
@@ -66,7 +69,7 @@ class Staging:
         """The frame to load for a pass: its own, or what the step before fed back, or zeros."""
         if not self.recurrent:
             return head
-        return None if head.first else self.order.step_before(head)
+        return None if head.first else self._step_before[head]
 
     def next(self) -> Head | None:
         """The frame of the next pass, if all that it needs lies complete here."""

@@ -89,19 +89,16 @@ class Tail:
             return
         delay = (self.config.windows.bit_length() - 1) * stages.tree_level
         delay += stages.chain_add + stages.output_register + stages.requantize
-        if self.memory is not None:
+        memory = self.memory
+        if memory is not None:
             if done:
-                self.clock.after(delay + 1 + 1, self._written)
+                self.clock.after(delay + 1 + 1, lambda: memory.write(head))
             return
         count = int((chain.tail.rows[row] >= 0).sum())
         if chain.role == "recurrent":
             count //= 4
             delay += stages.pointwise
         self.clock.after(delay, lambda: self._gather(head, chain, count, done))
-
-    def _written(self) -> None:
-        assert self.memory is not None
-        self.memory.there += 1
 
     def _gather(self, head: Head, chain: Chain, count: int, done: bool) -> None:
         size, stages = self.config.flit_activations, self.config.stages

@@ -17,6 +17,7 @@ from sparsespeech.simulator.machine import Run, simulate
 from sparsespeech.simulator.weights import task_weights
 from tests.accelerator_plans import model_of_shapes
 from tests.cycle_stepped.clock import Log
+from tests.cycle_stepped.frame_order import Head
 from tests.cycle_stepped.machine import Machine, Memories, memories_of_ends, memories_of_images
 from tests.hand_made_programs import Layer, build_program, even_slots, uniform_row_ends
 from tests.random_models import random_sparse_matrix
@@ -111,6 +112,23 @@ def skewed_row_ends(program: Program, rng: np.random.Generator, extra: float) ->
     return ends
 
 
+def head_of(run: Run, frame: Frame) -> Head:
+    """What the head of a frame must say."""
+    lengths = run.waves[frame.wave]
+    longest = [place for place, length in enumerate(lengths) if length == max(lengths)]
+    closing = (longest[-1], max(lengths) - 1) if frame.direction != "backward" else (0, 0)
+    closes_wave = (frame.utterance, frame.index) == closing
+    return Head(
+        frame.wave,
+        frame.utterance,
+        frame.index,
+        frame.direction,
+        frame.first,
+        frame.last,
+        closes_wave,
+    )
+
+
 def assert_same(program: Program, run: Run, log: Log) -> None:
     """Every load, issue, pop, flit and arrival."""
     seen = 0
@@ -118,9 +136,9 @@ def assert_same(program: Program, run: Run, log: Log) -> None:
         variants = {variant.direction: variant for variant in wiring.variants}
         for entry in passes:
             frame, times = entry.frame, entry.times
-            head = (frame.wave, frame.utterance, frame.index, frame.direction)
+            head = head_of(run, frame)
             for place, task in enumerate(variants[frame.direction].tasks):
-                key = (task, (*head, frame.first, frame.last))
+                key = (task, head)
                 where = f"task {task} {head}"
                 assert int(times.decided[place]) == log.loads[key], where
                 assert int(times.started[place]) == log.starts[key], where
@@ -137,14 +155,7 @@ def assert_same(program: Program, run: Run, log: Log) -> None:
     arrivals = {
         (
             program.chains[output.chain].output_stream,
-            (
-                output.frame.wave,
-                output.frame.utterance,
-                output.frame.index,
-                output.frame.direction,
-                output.frame.first,
-                output.frame.last,
-            ),
+            head_of(run, output.frame),
         ): output.arrival
         for output in run.outputs
     }

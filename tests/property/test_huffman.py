@@ -19,8 +19,8 @@ from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.model_file.reader import decode_model
 from sparsespeech.model_file.writer import encode_model
 from tests.property.test_model_file import models
-from tests.same_values import assert_same
 from tests.random_models import sparse_from_dense
+from tests.same_values import assert_same
 
 
 @given(st.lists(st.integers(0, 40), max_size=3000))

@@ -222,6 +222,13 @@ def test_other_windows() -> None:
         accelerator().run(np.zeros((2, 6), dtype=np.int64))
 
 
+@pytest.mark.parametrize("slip", ["talk.flac", None, Path("talk.flac"), ["talk.flac"]])
+def test_what_are_no_windows_at_all(slip: Any) -> None:
+    message = r"uint8\[T, 6\], got a value of type .*; Accelerator.windows makes them"
+    with pytest.raises(InputWindowsError, match=message):
+        accelerator().run(slip)
+
+
 def test_unknown_device() -> None:
     with pytest.raises(BackendError, match="'rtl' does not exist in this version; .*simulator"):
         accelerator(backend="rtl")

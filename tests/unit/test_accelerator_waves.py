@@ -51,9 +51,47 @@ def test_frames_go_in_the_order_of_the_wave(lengths: list[int], seed: int) -> No
     assert [(frame.utterance - names[0], frame.index, frame.last) for frame in taken] == [
         (frame.utterance, frame.index, frame.last) for frame in order
     ]
+    assert [frame.closes_wave for frame in taken] == [False] * (len(taken) - 1) + [True]
     for frame in taken:
         assert np.array_equal(frame.activations, heard[frame.utterance - names[0]][frame.index])
     assert queue.take() == []
+
+
+def test_a_frame_waits_until_it_is_known_whether_it_closes_the_wave() -> None:
+    queue = WaveQueue(small_program(1))
+    one, two, three = queue.begin(3)
+
+    def taken() -> list[tuple[int, bool, bool]]:
+        return [(frame.utterance, frame.last, frame.closes_wave) for frame in queue.take()]
+
+    queue.push(two, random_windows(0, 1))
+    queue.finish(two)
+    queue.push(three, random_windows(0, 2))
+    queue.finish(three)
+    assert taken() == []  # in turns, and the first has none
+    queue.push(one, random_windows(0, 1))
+    assert taken() == []
+    queue.push(one, random_windows(0, 1))
+    assert taken() == [(one, False, False), (two, True, False), (three, False, False)]
+    queue.finish(one)
+    assert taken() == [(one, True, False), (three, True, True)]
+    (alone,) = queue.begin(1)
+    queue.push(alone, random_windows(0, 1))
+    assert taken() == []
+    queue.finish(alone)
+    assert taken() == [(alone, True, True)]
+
+
+def test_an_utterance_without_frames_yet_keeps_the_wave_open() -> None:
+    queue = WaveQueue(small_program(1))
+    one, two = queue.begin(2)
+    queue.push(one, random_windows(0, 1))
+    queue.finish(one)
+    assert [(frame.last, frame.closes_wave) for frame in queue.take()] == [(True, False)]
+    queue.push(two, random_windows(0, 1))
+    assert queue.take() == []
+    queue.finish(two)
+    assert [(frame.last, frame.closes_wave) for frame in queue.take()] == [(True, True)]
 
 
 def test_a_reset_in_the_middle_of_a_turn() -> None:

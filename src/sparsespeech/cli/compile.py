@@ -80,6 +80,9 @@ def run(
     so does --mapping auto, which compiles both mappings.
     """
     wish, goal = mapping_name(mapping), objective_name(objective)
+    if goal == "throughput" and wish != "auto":
+        raise typer.BadParameter("it chooses between mappings; add --mapping auto",
+                                 param_hint="--objective")  # fmt: skip
     _check_paths(dump, output)
     contents, grid = read_model(resolve_model(model)), named_target(target, config)
     hosted = layer_names(host_layers)

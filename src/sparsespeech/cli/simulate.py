@@ -65,6 +65,9 @@ def run(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many recordings, the first ones.")
     ] = None,
+    allow_truncated: Annotated[
+        bool, typer.Option("--allow-truncated", help="Run what is there of truncated files.")
+    ] = False,
     host_backend: Annotated[
         str | None,
         typer.Option(metavar="cpu|reference", help="Executor of the layers on the host."),
@@ -102,7 +105,10 @@ def run(
     accelerator = Accelerator(loaded, device, host_backend=host_backend)
     recordings_found = named_recordings(audio)
     _check_outputs(outputs, dict.fromkeys(recordings_found, "a recording"))
-    inputs = tuple(read_spoken_input(path, loaded.model) for path in recordings_found[:limit])
+    inputs = tuple(
+        read_spoken_input(path, loaded.model, allow_truncated=allow_truncated)
+        for path in recordings_found[:limit]
+    )
     start = time.perf_counter()
     result = _run(accelerator, inputs, in_flight)
     wall_s = time.perf_counter() - start

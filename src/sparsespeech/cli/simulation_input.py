@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sparsespeech.accelerator import feature_windows
 from sparsespeech.audio.finding import find_recordings
 from sparsespeech.audio.reading import read_audio
+from sparsespeech.cli.failure import print_warning
 from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.model_file.model import IntegerModel
@@ -45,11 +46,16 @@ def named_recordings(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_spoken_input(path: Path, model: IntegerModel) -> SpokenInput:
+def read_spoken_input(
+    path: Path, model: IntegerModel, *, allow_truncated: bool = False
+) -> SpokenInput:
     """Features of the recording at ``path``, as ``model`` quantises them.
 
     Raises AudioError for a recording that cannot be used.
     """
-    recording = read_audio(path, MfccConfig.from_json(model.features).sample_rate_hz)
+    rate = MfccConfig.from_json(model.features).sample_rate_hz
+    recording = read_audio(path, rate, allow_truncated=allow_truncated)
+    if recording.truncated:
+        print_warning(f"{path}: is truncated; these are the cycles of what is there")
     windows = feature_windows(recording.samples, model)
     return SpokenInput(path, recording.duration_s, windows)

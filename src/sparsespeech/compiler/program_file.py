@@ -186,9 +186,14 @@ def check_same_config(found: AcceleratorConfig, wanted: AcceleratorConfig) -> No
     ours, theirs = wanted.to_json(), found.to_json()
     for name, value in ours.items():
         if theirs[name] != value:
+            mine, its = (
+                ("", "")
+                if name == "name"
+                else (f" with {shown(value)}", f" with {name} = {shown(theirs[name])}")
+            )
             raise ProgramFileError(
-                f"config: the program is compiled for {found.name!r} with {name} = "
-                f"{shown(theirs[name])}, this accelerator is {wanted.name!r} with {shown(value)}; "
+                f"config: the program is compiled for {found.name!r}{its}, this accelerator is "
+                f"{wanted.name!r}{mine}; "
                 f"compile the model with --target {wanted.name}, and with the --config of this "
                 "accelerator if it has one (rule P10)"
             )

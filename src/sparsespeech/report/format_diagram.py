@@ -61,7 +61,7 @@ def flits(config: AcceleratorConfig) -> list[tuple[str, list[Field], str]]:
     """Name, fields and a line about each kind of flit, filled up to the width of a link."""
     context = (config.contexts - 1).bit_length()
     count = (config.flit_activations - 1).bit_length()
-    head = context + 3  # direction, first step, last step
+    head = context + 4  # direction, first step, last step, last of the wave
     activations = [("activation", config.activation_bits, "value")] * config.flit_activations
     sums = [("partial sum", config.partial_sum_bits, "value")] * config.row_lanes
     gates = [("gate input", GATE_INPUT_BITS, "value")] * config.row_lanes
@@ -70,7 +70,7 @@ def flits(config: AcceleratorConfig) -> list[tuple[str, list[Field], str]]:
             "activations",
             [*activations, ("count", count, "head"), ("head", head, "head")],
             "through the routers, to any number of cores. Head: place of the utterance in its "
-            "wave, direction, first and last step; count: activations of a short last flit",
+            "wave, direction, first and last step, last of the wave; count: activations of a short flit",
         ),
         ("partial sums", sums, "to the next core of a chain, alone on a link of their own"),
         (

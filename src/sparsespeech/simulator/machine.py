@@ -1,7 +1,7 @@
 """A run of an accelerator program, given as the lengths of its utterances (T11, T13, T14).
 
 Axes: R row lanes, Q windows, N row groups of a task; C cores of a block, F flits of a frame. All
-times are cycles from the first flit of the host. ``timing.md`` states the rules.
+times are cycles; cycle 0 is the first of the host's slot wheel. ``timing.md`` states the rules.
 """
 
 from __future__ import annotations

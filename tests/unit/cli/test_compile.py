@@ -175,6 +175,7 @@ def test_dump_before_a_failure_tells_how_far_it_came(run: Run, tmp_path: Path) -
         (("--target", "fpga"), ("'fpga' does not exist", "mau-stratix10")),
         (("--mapping", "both"), ("'both' is not one of paper, interleaved, auto", "--mapping")),
         (("--objective", "power"), ("'power' is not one of latency, throughput", "--objective")),
+        (("--objective", "throughput"), ("add --mapping auto", "--objective")),
         (("--host-layers", "layer2"), ("expected the last 1: layer5",)),
         (("--host-layers", "layer9"), ("no layer 'layer9'",)),
         (("--config", "no.toml"), ("no.toml: cannot be read: No such file",)),

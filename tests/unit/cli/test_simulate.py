@@ -240,3 +240,15 @@ def test_transcribe_with_targets_that_cannot_be(run: Run, program: Path, tmp_pat
         run("transcribe", "--model", model, "--backend", "simulator", "--target", "x", audio),
         "target 'x' does not exist",
     )
+
+
+def test_allow_truncated(run: Run, program: Path, tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.wav")
+    path.write_bytes(path.read_bytes()[:8_000])
+    status, out, err = run("simulate", program, path)
+    assert (status, out) == (2, "")
+    assert "or use what is there with --allow-truncated" in err
+    status, out, err = run("simulate", program, path, "--allow-truncated")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "is truncated; these are the cycles of what is there" in err
+    assert "a.wav" in out

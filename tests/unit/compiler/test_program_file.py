@@ -60,8 +60,8 @@ def test_a_program_for_another_accelerator_is_refused_by_the_parameter(tmp_path:
     with pytest.raises(ProgramFileError) as caught:
         load_program(path, replace(TINY, name="mine", staging_frames=8))
     assert str(caught.value) == (
-        f"{path}: config: the program is compiled for 'tiny' with name = 'tiny', this accelerator "
-        "is 'mine' with 'mine'; compile the model with --target mine, and with the --config of "
+        f"{path}: config: the program is compiled for 'tiny', this accelerator "
+        "is 'mine'; compile the model with --target mine, and with the --config of "
         "this accelerator if it has one (rule P10)"
     )
     with pytest.raises(ProgramFileError, match="with staging_frames = 4, this .* with 8; compile"):
