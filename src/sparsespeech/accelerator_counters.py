@@ -1,8 +1,8 @@
 """What the registers of an accelerator tell its host about a run.
 
 Axes: C cores of the configuration, T frames of an utterance. All figures are cycles of the
-accelerator's clock; cycle 0 is the first of the host's slot wheel
-after a reset; the first flit goes at the host's first slot (rule T14).
+accelerator's clock; cycle 0 is the first of the host's slot wheel after a reset; the first flit
+goes at the host's first slot (rule T14).
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ The contract, in words of the timing rules (``simulator/timing.md``):
 - **Waves.** Utterances that begin together are in flight together: a wave (T12). The next wave
   may begin as soon as all utterances of this one have finished; nobody need read first.
 - **Order.** Frames go over the wire one of each utterance in turn, and each says whether it is
-  the last of its utterance. So a frame waits in the host until it has a successor, or its
-  utterance has finished, and until the utterances beside it have given theirs. How pushes are cut
-  changes no order, and so no cycle.
+  the last of its utterance, and of its wave. So a frame waits in the host until it has a
+  successor, or its utterance has finished, and until the utterances beside it have given theirs.
+  How pushes are cut changes no order, and so no cycle.
 - **Full.** Where a layer reads backwards, the sequence memory keeps a wave to its end. Frames
   that it could not hold are refused before any of them is sent (AcceleratorFullError), as are
   utterances beyond ``contexts``: the hardware could only hang. A network that reads forwards may

@@ -14,6 +14,7 @@ from sparsespeech.compiler.lower import lower
 from sparsespeech.compiler.program import HOST, Mapping, Program
 from sparsespeech.graph import deepspeech
 from sparsespeech.simulator.machine import Run, simulate
+from sparsespeech.simulator.sequence import Frame
 from sparsespeech.simulator.weights import task_weights
 from tests.accelerator_plans import model_of_shapes
 from tests.cycle_stepped.clock import Log

@@ -70,7 +70,8 @@ def flits(config: AcceleratorConfig) -> list[tuple[str, list[Field], str]]:
             "activations",
             [*activations, ("count", count, "head"), ("head", head, "head")],
             "through the routers, to any number of cores. Head: place of the utterance in its "
-            "wave, direction, first and last step, last of the wave; count: activations of a short flit",
+            "wave, direction, first and last step, last of the wave; count: activations of a "
+            "short last flit",
         ),
         ("partial sums", sums, "to the next core of a chain, alone on a link of their own"),
         (
