@@ -12,7 +12,8 @@ The contract, in words of the timing rules (``simulator/timing.md``):
 - **Order.** Frames go over the wire one of each utterance in turn, and each says whether it is
   the last of its utterance, and of its wave. So a frame waits in the host until it has a
   successor, or its utterance has finished, and until the utterances beside it have given theirs.
-  How pushes are cut changes no order, and so no cycle.
+  It waits in the memory of the host, which has no limit for that; the input ring only takes
+  frames whose turn has come. How pushes are cut changes no order, and so no cycle.
 - **Full.** Where a layer reads backwards, the sequence memory keeps a wave to its end. Frames
   that it could not hold are refused before any of them is sent (AcceleratorFullError), as are
   utterances beyond ``contexts``: the hardware could only hang. A network that reads forwards may
