@@ -10,6 +10,7 @@ JSON: exit status of the last child and kinds of the kills that happened.
 
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -79,6 +80,12 @@ def main() -> None:
             kind = KINDS[len(kills) % len(KINDS)] if died < wanted else None
             count = int(random.integers(1, PLACES[kind][2])) if kind in PLACES else 0
             status = attempt(recipe, run, kind, count, float(random.uniform(0.05, whole_run_s)))
+            if kind == "time" and not os.WIFSIGNALED(status):
+                # The clock struck after the end: the machine is faster now than in the whole run.
+                shutil.rmtree(run)
+                whole_run_s *= 0.7
+                died = 0
+                continue
             if not os.WIFSIGNALED(status):
                 break
             kills.append(str(kind))
