@@ -123,7 +123,7 @@ class Accelerator:
         than the accelerator holds.
         """
         if not isinstance(features, (np.ndarray, Sequence)) or isinstance(features, str):
-            check_windows(features, host_inputs(self.program))
+            check_windows(features, host_inputs(self.program))  # names what they should be
         utterances: list[Frames] = [features] if isinstance(features, np.ndarray) else [*features]
         if not utterances:
             raise AcceleratorError("no utterance was given; expected at least one")
