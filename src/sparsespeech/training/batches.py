@@ -1,7 +1,7 @@
 """Which utterances step number s trains on: a pure function of recipe, lengths and step.
 
-A killed run needs no loader state to go on. The first epoch goes from short to long (SortaGrad);
-later ones shuffle batches of utterances of similar length.
+A killed run needs no loader state to go on. The first epoch goes from short to long (SortaGrad)
+unless the recipe says otherwise; later ones shuffle batches of utterances of similar length.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class BatchPlan:
         random = np.random.default_rng([self._seed, self._epoch])
         chosen = self._choose(random)
         lengths = self._lengths[chosen]
-        sorted_first_epoch = self._epoch == 0
-        noise = 0.0 if sorted_first_epoch else self._data.bucket_noise
+        sorts = self._epoch == 0 and self._data.sorted_first_epoch
+        noise = 0.0 if sorts else self._data.bucket_noise
         order = np.argsort(
             lengths * random.uniform(1 - noise, 1 + noise, lengths.size), kind="stable"
         )
@@ -77,7 +77,7 @@ class BatchPlan:
             for first in range(0, len(batches), self._workers)
         ]
         steps[-1] += steps[-1][:1] * (self._workers - len(steps[-1]))
-        if not sorted_first_epoch:
+        if not sorts:
             steps = [steps[number] for number in random.permutation(len(steps))]
         return steps
 
@@ -98,16 +98,19 @@ class BatchPlan:
 
     def _cut(self, order: IntegerArray) -> list[IntegerArray]:
         """Cut into batches whose padded size stays within the frame budget."""
-        batches: list[list[int]] = [[]]
-        longest = 0
-        for number in order:
-            longest_with = max(longest, int(self._lengths[number]))
-            size = len(batches[-1]) + 1
-            if batches[-1] and (
-                longest_with * size > self._data.batch_frames or size > self._data.batch_utterances
-            ):
-                batches.append([])
-                longest_with = int(self._lengths[number])
-            batches[-1].append(int(number))
-            longest = longest_with
-        return [np.array(batch, dtype=np.int64) for batch in batches]
+        batches, first = [], 0
+        while first < order.size:
+            count = self._fitting(self._lengths[order[first:]])
+            batches.append(order[first : first + count])
+            first += count
+        return batches
+
+    def _fitting(self, lengths: IntegerArray) -> int:
+        """How many of the utterances to come, at least one, make the next batch."""
+        longest = np.maximum.accumulate(lengths[: self._data.batch_utterances])
+        padded = longest * np.arange(1, longest.size + 1)
+        count = max(1, int(np.searchsorted(padded, self._data.batch_frames, side="right")))
+        # Training kernels pad to whole lanes: utterances beyond the last whole multiple are
+        # better off in a batch of their own.
+        multiple = self._data.batch_multiple
+        return count - count % multiple if count > multiple else count

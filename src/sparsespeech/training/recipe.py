@@ -44,7 +44,14 @@ class Source(RecipeSection):
 
 
 class Data(RecipeSection):
-    """Corpora. ``$NAME`` and ``${NAME}`` in paths are environment variables."""
+    """Corpora. ``$NAME`` and ``${NAME}`` in paths are environment variables.
+
+    A batch has at most ``batch_utterances`` utterances and ``batch_frames`` frames with padding;
+    with more than ``batch_multiple`` utterances it has a multiple of that many. The training
+    kernels compute 16 utterances at once, so a batch of 8 long ones wastes half of their work:
+    let ``batch_frames`` hold 16 of the longest. ``sorted_first_epoch`` begins with the shortest
+    utterances, which a network from scratch learns from best; without it every epoch is shuffled.
+    """
 
     train: Annotated[list[Source], Field(min_length=1)]
     development: Source
@@ -52,6 +59,8 @@ class Data(RecipeSection):
     max_duration_s: Positive = 20.0
     batch_frames: Count = 6000
     batch_utterances: Count = 64
+    batch_multiple: Count = 16
+    sorted_first_epoch: bool = True
     bucket_noise: Share = 0.1
 
 

@@ -27,15 +27,16 @@ def plan(
 
 
 @given(
-    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=80),
+    lengths=st.lists(st.integers(1, 700), min_size=1, max_size=80),
     seed=st.integers(0, 99),
     workers=st.integers(1, 3),
+    multiple=st.integers(1, 8),
 )
 def test_every_epoch_holds_every_utterance_within_the_budget(
-    lengths: list[int], seed: int, workers: int
+    lengths: list[int], seed: int, workers: int, multiple: int
 ) -> None:
     sizes = np.array(lengths)
-    data = settings(batch_frames=600, batch_utterances=7)
+    data = settings(batch_frames=600, batch_utterances=7, batch_multiple=multiple)
     ours = plan(sizes, data, seed=seed, workers=workers)
     seen: dict[int, list[int]] = {}
     step = 0
@@ -46,6 +47,7 @@ def test_every_epoch_holds_every_utterance_within_the_budget(
             padded = int(sizes[batch.utterances].max()) * batch.utterances.size
             assert padded <= 600 or batch.utterances.size == 1
             assert batch.utterances.size <= 7
+            assert batch.utterances.size <= multiple or batch.utterances.size % multiple == 0
         step += 1
     for numbers in seen.values():
         assert set(numbers) == set(range(sizes.size))
@@ -74,6 +76,22 @@ def test_the_first_epoch_goes_from_short_to_long_and_the_second_does_not() -> No
         step += 1
     assert longest[0] == sorted(longest[0])
     assert longest[1] != sorted(longest[1])
+
+
+def test_batches_are_as_large_as_budget_and_multiple_allow() -> None:
+    data = settings(batch_frames=1000, batch_utterances=48, batch_multiple=16)
+    # 10 frames: 48 by number; 25: 40 would fit, 32 is whole; 50: 20, so 16; 100: 10, below 16.
+    for frames, expected in ((10, 48), (25, 32), (50, 16), (100, 10)):
+        first = plan(np.full(200, frames), data).at(0)
+        assert first.utterances.size == expected
+
+
+def test_without_sorting_the_first_epoch_is_shuffled_too() -> None:
+    sizes = np.random.default_rng(1).integers(10, 300, 60)
+    ours = plan(sizes, settings(batch_frames=900, sorted_first_epoch=False))
+    longest = [int(sizes[ours.at(step).utterances].max()) for step in range(10)]
+    assert ours.at(9).epoch == 0
+    assert longest != sorted(longest)
 
 
 def test_weights_and_leaving_sources() -> None:
