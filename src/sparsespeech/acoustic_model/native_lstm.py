@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sparsespeech.acoustic_model.real_frames import RealFrames
 from sparsespeech.acoustic_model.sparse_product import (
     MOST_LANES,
     FloatArray,
@@ -104,7 +105,8 @@ class _NativeLstm(torch.autograd.Function):
         padded = np.zeros(lanes_of(batch), np.int32)
         padded[:batch] = lengths.numpy()
         dense = any(ih is None for ih, _ in patterns)
-        ctx.x = x.detach().to(torch.bfloat16) if dense else None
+        ctx.frames = RealFrames(lengths, steps)
+        ctx.x = ctx.frames.rows(x.detach().to(torch.bfloat16)) if dense else None  # [R, I]
         ctx.lanes = to_lanes(x) if any(ih is not None for ih, _ in patterns) else None
         ctx.lengths, ctx.patterns, ctx.bfloat16 = padded, patterns, bfloat16
         ctx.rounding = (grids.gates or 0.0, grids.cell or 0.0, grids.hidden or 0.0)
@@ -115,7 +117,8 @@ class _NativeLstm(torch.autograd.Function):
         for number, (pattern_ih, pattern_hh) in enumerate(patterns):
             weight_ih, weight_hh, bias = tensors[3 * number : 3 * number + 3]
             if pattern_ih is None:
-                gates = to_lanes(torch.matmul(ctx.x, weight_ih.detach().to(torch.bfloat16).T))
+                product = torch.matmul(ctx.x, weight_ih.detach().to(torch.bfloat16).T)
+                gates = to_lanes(ctx.frames.padded(product))
             else:
                 matrix = pattern_ih.matrix(pattern_ih.values(weight_ih))
                 gates = multiply(matrix, ctx.lanes, bfloat16=bfloat16)
@@ -157,25 +160,26 @@ class _NativeLstm(torch.autograd.Function):
                 gates,
             )
             # From here on `gates` holds the gradients of the gates.
-            later, earlier = (gates[:-1], hidden[1:]) if number else (gates[1:], hidden[:-1])
-            flat = None
+            flat = rows = None
             if pattern_ih is None or pattern_hh is None:
                 flat = _bfloat16_from_lanes(gates, ctx.batch)  # [T, B, 4H]
             if pattern_hh is None:
                 assert flat is not None
-                after = flat[:-1] if number else flat[1:]
-                grad_hh = _outer(after, _bfloat16_from_lanes(earlier, ctx.batch))
+                states = _bfloat16_from_lanes(hidden, ctx.batch)
+                grad_hh = _outer(*ctx.frames.successive(flat, states, reverse=number == 1))
             else:
+                later, earlier = (gates[:-1], hidden[1:]) if number else (gates[1:], hidden[:-1])
                 grad_hh = pattern_hh.gradient(later, earlier, bfloat16=ctx.bfloat16)
             if open_input is not None:  # rounding, and so no dense matrix: `flat` is None
                 gates *= open_input
             if pattern_ih is None:
                 assert flat is not None
-                grad_ih = _outer(flat, ctx.x)
+                rows = ctx.frames.rows(flat)
+                grad_ih = _outer(rows, ctx.x)
             else:
                 grad_ih = pattern_ih.gradient(gates, ctx.lanes, bfloat16=ctx.bfloat16)
             if ctx.needs_input_grad[0]:
-                share = _grad_input(ctx, weight_ih, pattern_ih, gates, flat)
+                share = _grad_input(ctx, weight_ih, pattern_ih, gates, rows)
                 grad_x = share if grad_x is None else grad_x.add_(share)
             grad_bias = torch.from_numpy(gates).sum(dim=(0, 2))
             results += [grad_ih, grad_hh, grad_bias]
@@ -213,15 +217,17 @@ def _bfloat16_from_lanes(x: FloatArray, batch: int) -> Tensor:
 
 
 def _outer(gradient: Tensor, x: Tensor) -> Tensor:
-    """float32[O, I]: sum over steps and utterances of gradient [T, B, O] times x [T, B, I]."""
-    return torch.matmul(gradient.flatten(0, 1).T, x.flatten(0, 1)).float()
+    """float32[O, I]: sum over rows of gradient [R, O] times x [R, I]."""
+    return torch.matmul(gradient.T, x).float()
 
 
 def _grad_input(
-    ctx: Any, weight: Tensor, pattern: SparsePattern | None, gates: FloatArray, flat: Tensor | None
+    ctx: Any, weight: Tensor, pattern: SparsePattern | None, gates: FloatArray, rows: Tensor | None
 ) -> Tensor:
     if pattern is None:
-        assert flat is not None
-        return torch.matmul(flat, weight.detach().to(torch.bfloat16)).float()
+        assert rows is not None
+        product = torch.matmul(rows, weight.detach().to(torch.bfloat16))
+        padded: Tensor = ctx.frames.padded(product).float()
+        return padded
     transposed = pattern.transposed(pattern.values(weight))
     return from_lanes(multiply(transposed, gates, bfloat16=ctx.bfloat16), ctx.batch)
