@@ -33,12 +33,19 @@ from sparsespeech.benchmarks.peers_training_network import (
 )
 from sparsespeech.errors import BenchmarkError
 from sparsespeech.graph import Graph, Lstm, deepspeech
+from sparsespeech.training.memory import keep_freed_memory
 
 CONTEXT = 9
 _LEARNING_RATE = 1e-6  # the data are noise: the step must cost what it costs and change little
 _GRADIENT_CLIP = 5.0
 # Norms of the largest differences of outputs and of a gradient from float32, as shares of norms.
-_TOLERANCES = {"fp32": (1e-4, 1e-3), "bf16": (0.05, 0.2)}
+_TOLERANCES = {
+    ("layer", "fp32"): (1e-4, 1e-3),
+    ("layer", "bf16"): (0.05, 0.2),
+    # Two roundings open or close a ReLU that is zero to the last bit: 3 of them were 0.005 once.
+    ("model", "fp32"): (1e-4, 0.02),
+    ("model", "bf16"): (0.05, 0.2),
+}
 
 
 def prepare(values: Mapping[str, Any], threads: int, precision: str) -> PreparedPeer:
@@ -49,6 +56,7 @@ def prepare(values: Mapping[str, Any], threads: int, precision: str) -> Prepared
     float32, nan for ``nn.LSTM``. Raises BenchmarkError where the contender does not agree.
     """
     torch.set_num_threads(threads)
+    keep_freed_memory()  # as a training run does; torch's contenders gain from it too
     lstm, dtype = precision.split()
     task = TrainingTask.from_json(values)
     torch.manual_seed(task.width)
@@ -63,12 +71,12 @@ def prepare(values: Mapping[str, Any], threads: int, precision: str) -> Prepared
         network.set_sparse_patterns(masks)
     trainee = Trainee(network, masks, task, _autocast(dtype))
     own = agreement(trainee, twin, lengths=lstm != "torch")
-    _refuse_another_network(own, dtype)
+    _refuse_another_network(own, task.work, dtype)
     exact, notes = np.full(4, np.nan), {}
     if lstm in ("ours", "sparse"):
         notes["native kernels"] = "yes" if kernels_available() else "no"
         found = agreement(replace(trainee, autocast=nullcontext), twin, lengths=True)
-        _refuse_another_network(found, "fp32")
+        _refuse_another_network(found, task.work, "fp32")
         exact[:] = found.output, found.gradient, found.largest_output, found.largest_gradient
     del twin
     return PreparedPeer(
@@ -78,9 +86,9 @@ def prepare(values: Mapping[str, Any], threads: int, precision: str) -> Prepared
     )
 
 
-def _refuse_another_network(found: Agreement, dtype: str) -> None:
+def _refuse_another_network(found: Agreement, work: str, dtype: str) -> None:
     values = {"outputs": found.output, "gradients": found.gradient}
-    for (what, value), limit in zip(values.items(), _TOLERANCES[dtype], strict=True):
+    for (what, value), limit in zip(values.items(), _TOLERANCES[work, dtype], strict=True):
         if not value <= limit:
             raise BenchmarkError(
                 f"its {what} in {dtype} differ from those of nn.LSTM by {value:.2g} of their norm, "
