@@ -14,7 +14,7 @@ import sparsespeech as ss
 def main() -> None:
     """Print what was said, when, and the stage table."""
     bundled = resources.files("sparsespeech") / "demo_audio" / "1-flite-slt.flac"
-    result = ss.load("english-small").transcribe(sys.argv[1] if sys.argv[1:] else str(bundled))
+    result = ss.load("english-medium").transcribe(sys.argv[1] if sys.argv[1:] else str(bundled))
     print(result.text)
     for word in result.words:
         print(f"{word.start:6.2f} s  {word.end:6.2f} s  {word.confidence:4.0%}  {word.word}")

@@ -1,7 +1,7 @@
 """Train, prune and quantize DeepSpeech models and run them bit-identically on every backend.
 
 >>> import sparsespeech as ss
->>> model = ss.load("english-small")
+>>> model = ss.load("english-medium")
 >>> model.transcribe("talk.wav").text
 """
 

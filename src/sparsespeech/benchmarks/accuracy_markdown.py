@@ -87,7 +87,7 @@ def _mean(row: Row) -> str:
 def _t_cells(row: Row) -> list[str]:
     if "t" not in row:  # all seeds differ by the same
         return ["", ""]
-    return [f"{row['t']:.2f} (p {row['p']:.2f})", f"[{row['t_low']:+.2f}, {row['t_high']:+.2f}]"]
+    return [f"{row['t']:.2f} (p {row['p']:.2g})", f"[{row['t_low']:+.2f}, {row['t_high']:+.2f}]"]
 
 
 def _single_runs(result: BenchResult) -> Iterator[str]:

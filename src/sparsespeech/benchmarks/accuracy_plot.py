@@ -100,15 +100,13 @@ def _draw_differences(result: BenchResult, axes: Axes) -> None:
                           capsize=3)  # fmt: skip
             loss = table_iii_loss(weights, arithmetic)
             axes.plot(loss, place, color="black", marker="x", linestyle="none", zorder=3)
-            right = max(mean["high"], loss, *seeds)
-            axes.annotate(f"{mean['mean']:+.2f}", (right, place), va="center", fontsize=8,
-                          xytext=(6, 0), textcoords="offset points")  # fmt: skip
+            axes.annotate(f"{mean['mean']:+.2f}", (mean["mean"], place), ha="center", va="bottom",
+                          fontsize=8, xytext=(0, 6), textcoords="offset points")  # fmt: skip
             labels.append(f"{_name(corpus, decoder)}: {compared}")
     axes.axvline(0.0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.7)
     axes.grid(visible=False, axis="y")
-    axes.margins(x=0.12)  # room for the last figure
     axes.set_xlabel("points of WER, mean with 95 % interval")
     dots = ", a line a seed" if any(row["seeds"] > 1 for row in means) else ""
     axes.set_title(f"Less dense float{dots}; ×: S2, Table III")

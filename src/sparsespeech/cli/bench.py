@@ -66,7 +66,7 @@ DeepSparsePython = Annotated[
 @app.command()
 def latency(
     model: Annotated[
-        str | None, typer.Option(help="Model of the figures _trained; default english-small.")
+        str | None, typer.Option(help="Model of the figures _trained; default english-medium.")
     ] = None,
     lm_text: Annotated[
         list[Path] | None,
@@ -195,7 +195,7 @@ def density(
     backend: BenchBackend = CPU,
     model: Annotated[
         str | None,
-        typer.Option(help="Trained model of the simulator's patterns; default english-small."),
+        typer.Option(help="Trained model of the simulator's patterns; default english-medium."),
     ] = None,
     dense_model: DenseModelOption = None,
     as_json: AsJson = False,

@@ -6,11 +6,11 @@ from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file.lookup import bundled_models
 from sparsespeech.model_file.reader import read_model
 
-_PREFERRED = "english-small"
+_PREFERRED = "english-medium"
 
 
 def default_model() -> str:
-    """``english-small``, or the first bundled model if that one is missing.
+    """``english-medium``, or the first bundled model if that one is missing.
 
     Raises ModelFileError if the installation holds no model.
     """

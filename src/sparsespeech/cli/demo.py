@@ -27,7 +27,7 @@ from sparsespeech.recogniser import END_TO_END, StageTime, Transcription, load
 def run(
     model: Annotated[
         str | None,
-        typer.Option(help="Model file, or name of a bundled model; default english-small."),
+        typer.Option(help="Model file, or name of a bundled model; default english-medium."),
     ] = None,
     backend: BackendOption = None,
     threads: ThreadsOption = None,

@@ -53,7 +53,7 @@ def run(
         str | None,
         typer.Option(
             help="Model file, name of a bundled model, or compiled accelerator program; default "
-            "english-small."
+            "english-medium."
         ),
     ] = None,
     decoder: DecoderOption = None,

@@ -98,10 +98,10 @@ def test_default_model_is_a_bundled_one(monkeypatch: pytest.MonkeyPatch) -> None
     from sparsespeech.cli import default_model as module
     from sparsespeech.errors import ModelFileError
 
-    bundled = {"an4": Path("an4"), "english-small": Path("e"), "other": Path("o")}
+    bundled = {"an4": Path("an4"), "english-medium": Path("e"), "other": Path("o")}
     monkeypatch.setattr(module, "bundled_models", lambda: bundled)
-    assert module.default_model() == "english-small"
-    del bundled["english-small"]
+    assert module.default_model() == "english-medium"
+    del bundled["english-medium"]
     assert module.default_model() == "an4"
     bundled.clear()
     with pytest.raises(ModelFileError, match="holds no model; name one with --model"):

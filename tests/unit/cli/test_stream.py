@@ -209,11 +209,11 @@ def test_default_is_a_bundled_model_that_can_stream(
 ) -> None:
     both = tmp_path / "both.safetensors"
     write_model(talkative_model(bidirectional=True), both)
-    bundled = {"a": both, "english-small": both, "live": model}
+    bundled = {"a": both, "english-medium": both, "live": model}
     monkeypatch.setattr(default_model, "bundled_models", lambda: bundled)
     assert default_model.default_streaming_model() == "live"
     del bundled["live"]
-    assert default_model.default_streaming_model() == "english-small"
+    assert default_model.default_streaming_model() == "english-medium"
     assert default_model.streaming_models() == []
 
 

@@ -30,8 +30,8 @@ def test_a_recipe_that_starts_from_another_has_its_width() -> None:
         assert recipes[name].model.hidden == recipes[initial].model.hidden, name
 
 
-def test_the_two_models_of_the_readme_have_recipes() -> None:
-    assert {"an4", "english-small"} <= set(bundled_recipes())
+def test_the_models_of_the_readme_have_recipes() -> None:
+    assert {"an4", "english-small", "english-medium"} <= set(bundled_recipes())
 
 
 @pytest.mark.parametrize(
