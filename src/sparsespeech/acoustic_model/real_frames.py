@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Below this share of padding, gathering the rows costs more than multiplying zeros.
+# Below this share of padding the rows are not gathered: copying them costs something too.
 _LEAST_PADDING = 0.03
 
 

@@ -100,14 +100,15 @@ class BatchPlan:
         """Cut into batches whose padded size stays within the frame budget."""
         batches, first = [], 0
         while first < order.size:
-            count = self._fitting(self._lengths[order[first:]])
+            most = order[first : first + self._data.batch_utterances]
+            count = self._fitting(self._lengths[most])
             batches.append(order[first : first + count])
             first += count
         return batches
 
     def _fitting(self, lengths: IntegerArray) -> int:
-        """How many of the utterances to come, at least one, make the next batch."""
-        longest = np.maximum.accumulate(lengths[: self._data.batch_utterances])
+        """How many of the next utterances, at least one, make the next batch."""
+        longest = np.maximum.accumulate(lengths)
         padded = longest * np.arange(1, longest.size + 1)
         count = max(1, int(np.searchsorted(padded, self._data.batch_frames, side="right")))
         # Training kernels pad to whole lanes: utterances beyond the last whole multiple are
