@@ -1,12 +1,12 @@
-"""Compress a network that was written and trained in plain torch: tutorial 8 in one script.
+"""Compress a network that was written and trained in plain torch: tutorial 7 in one script.
 
     python examples/compress_own_model.py [FOLDER]
 
-Every letter is a tone, so the corpus is made here and all of it takes a minute or two. The first
-half stands for your own code: an nn.Linear with clipped ReLU, two stacked bidirectional nn.LSTM
-layers and a last nn.Linear, trained by torch's CTC loss. The second half runs the commands of the
-tutorial, which know nothing of that code but its state dict. Everything stays in FOLDER, a new
-temporary one unless you name it.
+Every letter is a tone, so the corpus is made here and all of it takes half a minute of processor
+time. The first half stands for your own code: an nn.Linear with clipped ReLU, two stacked
+bidirectional nn.LSTM layers and a last nn.Linear, trained by torch's CTC loss. The second half runs
+the commands of the tutorial, which know nothing of that code but its state dict. Everything stays
+in FOLDER, a new temporary one unless you name it.
 """
 
 import contextlib

@@ -209,6 +209,7 @@ def _compress_checkpoint(
         "retraining": asdict(retraining) if retraining else None,
         "loss_first": first,
         "loss_last": last,
+        "incidents": list(shared.incidents),
         "matrices": [asdict(matrix) for matrix in shared.matrices],
     }
     return figures, [_matrix_table(shared.matrices)]

@@ -39,7 +39,14 @@ def structured_mask(
         case Unstructured():
             return magnitude_mask(weight, mask, sparsity)
         case BankBalanced(bank=bank):
-            return _prune_slices(weight, mask, bank, lambda width: round(sparsity * width))
+            # A pool or a threshold may ask for more than leaves every whole bank a weight.
+            whole = min(bank, weight.shape[1])
+            return _prune_slices(
+                weight,
+                mask,
+                bank,
+                lambda width: min(round(sparsity * width), width - (width == whole)),
+            )
         case RowCap(keep=keep, columns=columns):
             # The largest weights under the cap: greedy choice is exact here, because the sets
             # with at most so many weights a slice form a matroid.

@@ -25,13 +25,14 @@ from sparsespeech.errors import CheckpointError
 from sparsespeech.quantization.codebook import Codebook, Initialisation, build_codebook
 from sparsespeech.quantization.codebook_retraining import (
     Retraining,
-    SharedWeights,
+    RetrainingCourse,
     retrain,
-    training_batches,
+    retraining_speech,
 )
 from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
 from sparsespeech.quantization.settings import FixedPoint
 from sparsespeech.quantization.shared_matrix import SharedMatrix
+from sparsespeech.quantization.shared_weights import SharedWeights
 from sparsespeech.training.checkpoint import (
     Checkpoint,
     list_checkpoints,
@@ -52,6 +53,7 @@ class SharedCheckpoint:
     path: Path
     matrices: tuple[SharedMatrix, ...]
     losses: tuple[float, float] | None  # nats a character over the first and the last steps
+    incidents: tuple[dict[str, Any], ...] = ()  # what a log of training would say of bad steps
 
 
 def default_learning_rate(checkpoint: Checkpoint) -> float:
@@ -72,7 +74,8 @@ def share_checkpoint(
     """Write a run folder ``output`` whose weight matrices hold at most ``size`` values each.
 
     Raises CheckpointError where ``output`` holds a run already or cannot be written, or where
-    ``checkpoint`` was retrained with one scale a row, and what reading the recipe's speech raises.
+    ``checkpoint`` was retrained with one scale a row, and what reading the recipe's speech and
+    :func:`retrain` raise.
     """
     _refuse_row_scales(checkpoint)
     if list_checkpoints(output):
@@ -84,24 +87,26 @@ def share_checkpoint(
         name: _codebook(checkpoint.weights[name], size, initialisation)
         for name in progress.track(names, description="codebooks")
     }
-    losses: list[float] = []
+    course = RetrainingCourse([], {})
     if retraining is not None:
         recipe = parse_recipe(checkpoint.facts["recipe"], str(checkpoint.path))
-        batches = training_batches(checkpoint, recipe, retraining.steps, progress)
+        speech = retraining_speech(checkpoint, recipe, retraining.steps, progress)
         network = _network(model, checkpoint, recipe)
-        losses = retrain(model, codebooks, batches, recipe, retraining, progress, network=network)
+        course = retrain(model, codebooks, speech, recipe, retraining, progress, network=network)
     else:
         SharedWeights(dict(model.named_parameters()), codebooks)  # writes the nearest values
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     facts: dict[str, Any] = {"values": size, "initialisation": initialisation}
     if retraining is not None:
-        facts["retraining"] = asdict(retraining)
+        skipped = retraining.steps - len(course.losses)
+        facts["retraining"] = {**asdict(retraining), "skipped": skipped}
     path = _save(checkpoint, output, weights, facts, retraining.steps if retraining else 0)
     matrices = tuple(
         SharedMatrix.of(name, checkpoint.weights[name].numpy(), weights[name].numpy())
         for name in names
     )
-    return SharedCheckpoint(path, matrices, _ends(losses))
+    incidents = ({"step": step, **bad.record} for step, bad in course.incidents.items())
+    return SharedCheckpoint(path, matrices, _ends(course.losses), tuple(incidents))
 
 
 def _refuse_row_scales(checkpoint: Checkpoint) -> None:

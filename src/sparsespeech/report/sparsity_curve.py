@@ -24,6 +24,7 @@ from sparsespeech.training.log_file import is_number
 
 _LISTS = ("points", "rows", "models")  # where the points stand in the known files
 _MEDIANS, _SINGLE_RUNS = "medians", ", single runs"  # tables of ``bench accuracy``
+_EQUAL_NONZEROS, _SPARSE_FAMILY = "equal nonzeros", "sparse large"  # another, and half of it
 _LANGUAGE_MODEL = "language model"
 _SERIES_KEYS = ("series", "corpus", "decoder", "arithmetic")
 _STYLES = (
@@ -57,7 +58,7 @@ def read_points(path: Path, sparsity_of: Callable[[str], float | None]) -> list[
     if isinstance(content, dict):
         entries = next((content[key] for key in _LISTS if isinstance(content.get(key), list)), [])
     entries = [entry for entry in entries if isinstance(entry, dict)]
-    if any(entry.get("table") == _MEDIANS for entry in entries):
+    if any("table" in entry for entry in entries):
         entries = _accuracy_entries(entries)
     found = [_point(entry, sparsity_of) for entry in entries]
     points = [point for point in found if point is not None]
@@ -114,8 +115,9 @@ def course_curve(points: Sequence[Point]) -> Markup:
         axes = figure.subplots()
         x, y = [1 - point.sparsity for point in points], [point.wer for point in points]
         axes.plot(x, y, color=BLUE, marker="o", markersize=4, linewidth=1.2)
-        for text, place, offset in (("start", 0, (6, 4)), ("end", -1, (6, -10))):
-            axes.annotate(f"{text}: {y[place]:.1f}", (x[place], y[place]), xytext=offset,
+        below = -10 if y[-1] > 0.1 * max(y) else 4  # not on the numbers of the axis
+        for text, place, offset in (("start", 0, 4), ("end", -1, below)):
+            axes.annotate(f"{text}: {y[place]:.1f}", (x[place], y[place]), xytext=(6, offset),
                           textcoords="offset points")  # fmt: skip
         _label_axes(axes, [point.sparsity for point in points], "development WER (%)")
 
@@ -146,7 +148,7 @@ def _label_axes(axes: Axes, sparsities: Sequence[float], error: str) -> None:
     axes.set_xticks([1 - tick for tick in ticks], [f"{100 * tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel("sparsity (%), by the logarithm of the nonzeros left")
-    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+    axes.set_ylim(0, max(1.0, 1.08 * axes.get_ylim()[1]))
     axes.set_ylabel(error)
 
 
@@ -164,20 +166,29 @@ def _point(entry: dict[str, Any], sparsity_of: Callable[[str], float | None]) ->
 
 
 def _accuracy_entries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of ``bench accuracy``: medians over the seeds and single runs, named alike by corpus."""
+    """What ``bench accuracy`` measured: medians over the seeds with the single runs, by corpus.
+
+    The large sparse networks of its equal nonzeros are a curve of their own. Left out are single
+    seeds, for which the medians stand, what was tried, and rows with a "source": those are the
+    figures of other authors.
+    """
     found = []
     for row in rows:
         table, arithmetic = str(row.get("table")), row.get("arithmetic")
+        if "source" in row:
+            continue
         if table == _MEDIANS:
-            corpus = str(row.get("corpus"))
+            series = str(row.get("corpus"))
             if row.get("decoder") == _LANGUAGE_MODEL:
-                corpus += f", {_LANGUAGE_MODEL}"
+                series += f", {_LANGUAGE_MODEL}"
         elif table.endswith(_SINGLE_RUNS):
-            corpus = table.removesuffix(_SINGLE_RUNS)
+            series = table.removesuffix(_SINGLE_RUNS)
+        elif table == _EQUAL_NONZEROS and row.get("family") == _SPARSE_FAMILY:
+            series, arithmetic = _SPARSE_FAMILY, "int8"  # the bench measures no other
         else:
             continue
         point = {key: row.get(key) for key in ("sparsity", "wer", "wer_low", "wer_high")}
-        found.append({**point, "series": f"{corpus}, {arithmetic}"})
+        found.append({**point, "series": f"{series}, {arithmetic}"})
     return found
 
 

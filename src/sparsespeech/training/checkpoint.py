@@ -10,8 +10,10 @@ is killed at any moment goes on from its last folder to the same bits.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,12 +87,12 @@ def save_checkpoint(
     Raises CheckpointError, the older checkpoints untouched, where the disk is full or read-only.
     """
     target = run / CHECKPOINTS / f"step-{step:08d}"
+    for leftover in target.parent.glob(".*.partial"):  # of a process that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     if target.exists():
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in target.parent.glob(".*.partial"):
-            shutil.rmtree(leftover, ignore_errors=True)
         with atomic_file.new_folder(target) as folder:
             save_file(
                 {name: t.contiguous() for name, t in tensors.items()}, folder / "model.safetensors"
@@ -110,8 +112,16 @@ def save_checkpoint(
             advice = "earlier checkpoints are intact, free space and use --resume"
         raise CheckpointError(f"{target}: cannot save the checkpoint: {error}; {advice}") from None
     for old in list_checkpoints(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     return target
+
+
+def _remove(old: Path) -> None:
+    """Remove a checkpoint so that a kill half way leaves no folder that looks like one."""
+    hidden = old.with_name(f".{old.name}.{os.getpid()}.partial")
+    with suppress(OSError):  # one checkpoint too many is no reason to stop training
+        old.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+
 from sparsespeech.training.dataset import Unalignable
+
+NAMED_UTTERANCES = 5  # of a batch whose gradient explodes
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,12 @@ class Incident:
 
     record: dict[str, Any]
     sentence: str
+
+    def say(self, console: Console, step: int) -> None:
+        """Print the sentence with its ``step``."""
+        console.print(
+            f"step {step}: {self.sentence}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def left_out(utterance: Unalignable) -> Incident:

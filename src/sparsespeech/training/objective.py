@@ -8,11 +8,13 @@ Losses are kept apart by utterance, so that one that is not finite can be named.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from sparsespeech.errors import ConversionError
 from sparsespeech.training.batch_loading import SpeechBatch
 from sparsespeech.training.distillation import Teacher
 from sparsespeech.training.distributed import sum_over_workers
@@ -77,6 +79,25 @@ def batch_loss(
     characters = batch.target_lengths.sum()
     shown = float(ctc.detach().sum() / characters)
     return BatchLoss(mixed.sum() / characters, mixed.detach(), shown)
+
+
+def network_loss(
+    network: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+    batch: SpeechBatch,
+    blank: int,
+    teacher: Teacher | None = None,
+) -> BatchLoss:
+    """:func:`batch_loss` of ``network``: ``model``, or its fixed-point retraining.
+
+    That refuses an activation that is not finite. Then ``model`` tells whose it is.
+    """
+    try:
+        return batch_loss(network(batch.frames, batch.lengths), batch, blank, teacher)
+    except ConversionError:
+        with torch.no_grad():
+            output = model(batch.frames, batch.lengths)
+        return broken_loss(ctc_losses(output, batch, blank))
 
 
 def broken_loss(ctc: Tensor) -> BatchLoss:

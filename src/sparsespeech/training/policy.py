@@ -26,14 +26,15 @@ from sparsespeech.training.recipe import Policy
 
 REMEMBERED_NORMS = 100
 NORMS_NEEDED = 20  # a median of fewer says little
+_REMEDY = "resume from the last checkpoint with a lower optimizer.learning_rate"
 
 
 class StepPolicy:
     """Judges each step and remembers what it needs for that."""
 
-    def __init__(self, settings: Policy) -> None:
-        """Nothing has happened yet."""
-        self._settings = settings
+    def __init__(self, settings: Policy, remedy: str = _REMEDY) -> None:
+        """Nothing has happened yet; ``remedy`` is what to do about a run that diverges."""
+        self._settings, self._remedy = settings, remedy
         self._norms: deque[float] = deque(maxlen=REMEMBERED_NORMS)
         self.skipped_in_a_row = 0
 
@@ -48,8 +49,8 @@ class StepPolicy:
             return skipped(what, utterances)
         raise TrainingError(
             f"step {step}: the run diverged, {self.skipped_in_a_row} skipped steps in a row; "
-            f"{what} not finite: {listed(utterances)}; resume from the last checkpoint with a "
-            f"lower optimizer.learning_rate, or take these recordings out of the manifest"
+            f"{what} not finite: {listed(utterances)}; {self._remedy}, or take these recordings "
+            f"out of the manifest"
         )
 
     def explosion(self, norm: float) -> float | None:

@@ -22,6 +22,7 @@ from sparsespeech.pruning.settings import Pruning
 from sparsespeech.quantization.settings import FixedPoint
 from sparsespeech.training.recipe_section import (
     Count,
+    Decay,
     Positive,
     RecipeSection,
     Share,
@@ -109,9 +110,9 @@ class Optimizer(RecipeSection):
     decay_start: Share = 0.5
     final_learning_rate_share: Share = 0.01
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-5
-    betas: tuple[Share, Share] = (0.9, 0.98)
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
     gradient_clip: Positive = 5.0
-    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.998
+    average_decay: Decay = 0.998
     bfloat16: bool = True
 
 

@@ -62,9 +62,7 @@ class RunLog:
         """Append one line about something that went wrong, and say it on the console."""
         self._append(step, incident.record)
         if self._enabled:
-            self._console.print(
-                f"step {step}: {incident.sentence}", markup=False, highlight=False, soft_wrap=True
-            )
+            incident.say(self._console, step)
 
     def mask_update(self, step: int, sparsity: float, changed: int) -> None:
         """Append one line: sparsity after a mask update and number of mask entries it changed."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.decoding.alphabet import Alphabet
-from sparsespeech.errors import CheckpointError, ConversionError
+from sparsespeech.errors import CheckpointError
 from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
 from sparsespeech.training import checkpoint as checkpoints
@@ -35,16 +35,14 @@ from sparsespeech.training.distributed import (
     average_gradients,
     sum_over_workers,
 )
-from sparsespeech.training.incident import Incident, exploded
+from sparsespeech.training.incident import NAMED_UTTERANCES, Incident, exploded
 from sparsespeech.training.network import build_masks, build_network, load_initial_weights
-from sparsespeech.training.objective import BatchLoss, batch_loss, broken_loss, ctc_losses
+from sparsespeech.training.objective import BatchLoss, network_loss
 from sparsespeech.training.optimizer import WeightAverage, build_optimizer, learning_rate
 from sparsespeech.training.policy import StepPolicy
 from sparsespeech.training.recipe import Recipe
 from sparsespeech.training.run_identity import check_inputs, check_same_run, run_inputs
 from sparsespeech.training.throughput import Throughput, peak_flops
-
-_NAMED_UTTERANCES = 5  # of a batch whose gradient explodes
 
 
 @dataclass(eq=False)
@@ -182,7 +180,7 @@ class Session:
             self.masks.apply(self.average.values)
         if usual is None or norm <= limit:  # a large norm, but none that was clipped
             return loss.ctc, None
-        return loss.ctc, exploded(norm, usual, self._names(batch, loss.largest(_NAMED_UTTERANCES)))
+        return loss.ctc, exploded(norm, usual, self._names(batch, loss.largest(NAMED_UTTERANCES)))
 
     def _skip(
         self, step: int, what: str, batch: SpeechBatch, places: Tensor
@@ -194,13 +192,9 @@ class Session:
 
     def _loss(self, step: int, batch: SpeechBatch) -> BatchLoss:
         with self._autocast():
-            try:
-                output = self._network(step)(batch.frames, batch.lengths)
-                return batch_loss(output, batch, self.alphabet.blank, self.teacher)
-            except ConversionError:  # fixed-point retraining met an activation that is not finite
-                with torch.no_grad():  # the float network tells whose it is
-                    output = self.model(batch.frames, batch.lengths)
-                return broken_loss(ctc_losses(output, batch, self.alphabet.blank))
+            return network_loss(
+                self._network(step), self.model, batch, self.alphabet.blank, self.teacher
+            )
 
     def _network(self, step: int) -> Callable[[Tensor, Tensor], Tensor]:
         """What computes log-probabilities: from its start on, fixed-point retraining."""

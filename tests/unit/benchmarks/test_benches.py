@@ -44,7 +44,7 @@ def _draw(result: BenchResult, folder: Path) -> set[tuple[int, ...]]:
 def test_latency(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "LAYER_RUNS", 1)
     monkeypatch.setattr("sparsespeech.benchmarks.recurrent_latency.FRAMES", 5)
-    options = LatencyOptions(settings, read_model(resolve_model("an4")), hidden=16)
+    options = LatencyOptions(settings, read_model(resolve_model("english-small")), hidden=16)
     result = run_latency(options)
     both = {
         "acoustic_ms",
@@ -82,7 +82,7 @@ def test_the_recurrent_product_is_what_the_gates_leave(
     }
     monkeypatch.setattr(recurrent_latency, "take_turns", lambda *contenders, rounds: known)
     result = BenchResult("latency", {})
-    direction = recurrent_direction(read_model(resolve_model("an4")))
+    direction = recurrent_direction(read_model(resolve_model("english-small")))
     timed = recurrent_latency.time_recurrent_product(direction, settings, result, weights="known")
     assert (timed.product, timed.step, timed.ratios) == (3.0, 5.0, {})
     assert [row["median_us"] for row in result.rows] == [3e6, 2e6]
@@ -90,7 +90,7 @@ def test_the_recurrent_product_is_what_the_gates_leave(
 
 
 def test_the_two_lstms_differ_in_their_recurrent_weights_alone() -> None:
-    direction = recurrent_direction(read_model(resolve_model("an4")))
+    direction = recurrent_direction(read_model(resolve_model("english-small")))
     (_, step, ours), (_, gates, idle) = recurrent_latency._lstms(direction, random_vectors(6, 16))
     assert step.layers[0].forward.recurrent_weights is direction.recurrent_weights
     assert gates.layers[0].forward.recurrent_weights.nonzeros == 0
@@ -104,7 +104,7 @@ def test_the_real_time_factor_is_audio_over_time(
     known = Timing("bundled recordings", ((0.25,),))
     monkeypatch.setattr(latency, "time_call", lambda *given, rounds, check: known)
     result = BenchResult("latency", {})
-    latency._small_realtime_factor(result, settings, read_model(resolve_model("an4")))
+    latency._small_realtime_factor(result, settings, read_model(resolve_model("english-small")))
     seconds = sum(map(len, bundled_recordings())) / 16000
     assert result.figures["small_realtime_factor"] == pytest.approx(seconds / 0.25)
 
@@ -175,7 +175,7 @@ def test_bundled_texts_make_a_language_model() -> None:
 
 
 def test_a_model_without_lstm_has_no_recurrent_product() -> None:
-    model = read_model(resolve_model("an4"))
+    model = read_model(resolve_model("english-small"))
     without = replace(model, layers=(model.layers[0], model.layers[-1]))
     with pytest.raises(BenchmarkError, match="no LSTM layer"):
         recurrent_direction(without)

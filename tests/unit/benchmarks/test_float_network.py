@@ -40,7 +40,7 @@ def test_random_deepspeech(bidirectional: bool) -> None:
 
 
 def test_a_trained_model() -> None:
-    model = read_model(resolve_model("an4"))
+    model = read_model(resolve_model("english-small"))
     windows = FrontEnd.of_model(model).windows(bundled_speech(0.4))
     ours = _nats(model, windows)
     theirs = forward(float_network(model), windows[:, np.newaxis])[:, 0]

@@ -32,9 +32,9 @@ def test_a_simulated_bench_is_published(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_mapping_takes_a_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "mapping", "--model", "an4", "--json"]) == 0
+    assert main(["bench", "mapping", "--model", "english-small", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["config"]["weights"] == "an4-sparse"
+    assert answer["config"]["weights"] == "english-small"
     assert answer["figures"]["cores"] <= 34
 
 

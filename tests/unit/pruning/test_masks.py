@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from sparsespeech.errors import RecipeError
 from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.pruning.settings import Pruning
+from sparsespeech.pruning.structure_settings import NOfM, RowCap, Structure, parse_structure
+from tests.pruning_patterns import holds_pattern
 from tests.suggested_sparsities import write_suggestion
 
 STEPS = 100
@@ -105,12 +108,14 @@ def test_stages_and_their_learning_rate() -> None:
 
 
 def test_user_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "stairs.py").write_text("def climb(epoch, step): return 0.25 * (epoch // 2)\n")
+    text = "def climb(epoch, step): return 0.25 * (epoch // 2) + 0.001 * step\n"
+    (tmp_path / "stairs.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     model = TinyNetwork()
     masks = build(model, shape="function", function="stairs:climb", updates=4)
     course = run(masks, model)
-    assert course == pytest.approx({10: 0, 20: 0.25, 30: 0.25, 40: 0.5, 50: 0.5}, abs=3e-3)
+    wanted = {10: 0.01, 20: 0.27, 30: 0.28, 40: 0.54, 50: 0.55}
+    assert course == pytest.approx(wanted, abs=3e-3)
 
 
 def test_threshold_ramp_prunes_what_its_threshold_exceeds() -> None:
@@ -189,15 +194,65 @@ def test_structures_hold_in_every_scope(scope: str) -> None:
         assert (banks == 2).all()
 
 
-def test_a_cap_narrows_with_the_ramp() -> None:
+# Sparsities of the network along a straight ramp to 0.75, structure by structure.
+EVEN = [0.0, 0.1875, 0.375, 0.5625, 0.75]
+COURSES = {
+    "unstructured": EVEN,
+    "bank:8": [0.0, 0.25, 0.375, 0.5, 0.75],  # whole weights of each bank
+    "row-cap:3/8": EVEN,
+    "1:4": EVEN,
+    "block:2x4": EVEN,  # but for whole blocks, of which those at the edge are smaller
+}
+
+
+@pytest.mark.parametrize("structure", COURSES)
+def test_a_pattern_holds_along_the_ramp(structure: str) -> None:
     model = TinyNetwork()
-    masks = build(model, structure={"kind": "n_of_m", "n": 1, "m": 4}, updates=4, shape="linear")
-    course = run(masks, model)
-    assert list(course.values()) == pytest.approx([0, 0.1875, 0.375, 0.5625, 0.75], abs=3e-3)
-    assert (masks.masks[LSTM].view(64, 4, 4).sum(2) == 1).all()
-    narang = build(model, structure={"kind": "n_of_m", "n": 1, "m": 4}, shape="threshold")
-    run(narang, model)
-    assert (narang.masks[LSTM].view(64, 4, 4).sum(2) <= 1).all()
+    masks = build(model, structure=structure, updates=4, shape="linear")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    promised = parse_structure(structure)
+    for step, sparsity in zip((10, 20, 30, 40, 50), COURSES[structure], strict=True):
+        masks.update(step, step // 10, optimizer)
+        tolerance = 0.02 if structure.startswith("block") else 3e-3
+        assert masks.sparsity() == pytest.approx(sparsity, abs=tolerance)
+        for mask in masks.masks.values():
+            assert holds_pattern(mask, widened(promised, sparsity))
+
+
+def widened(structure: Structure, sparsity: float) -> Structure:
+    """What holds on the way: a cap is as much wider as there are more weights than at the end."""
+    ratio = (1 - sparsity) / (1 - 0.75)
+    match structure:
+        case RowCap(keep=keep, columns=columns):
+            return structure.model_copy(update={"keep": min(columns, math.ceil(keep * ratio))})
+        case NOfM(n=n, m=m):
+            return structure.model_copy(update={"n": min(m, math.ceil(n * ratio))})
+        case _:
+            return structure
+
+
+@pytest.mark.parametrize("scope", ["layer", "gate", "global"])
+@pytest.mark.parametrize("shape", ["cubic", "threshold"])
+@pytest.mark.parametrize("structure", COURSES)
+def test_a_ramp_ends_in_its_pattern(structure: str, shape: str, scope: str) -> None:
+    """With about the zeros wanted or more: a threshold counts those that the pattern makes too."""
+    model = TinyNetwork()
+    masks = build(model, structure=structure, shape=shape, scope=scope, updates=4)
+    run(masks, model)
+    assert masks.sparsity() > 0.69
+    for name, mask in masks.masks.items():
+        gates = mask.chunk(4) if scope == "gate" and name == LSTM else [mask]
+        for part in gates:
+            assert holds_pattern(part, parse_structure(structure))
+
+
+def test_without_its_structure_a_ramp_ends_in_no_pattern() -> None:
+    """The weights of the network fall into none of the patterns by themselves."""
+    model = TinyNetwork()
+    masks = build(model, updates=4)
+    run(masks, model)
+    for structure in list(COURSES)[1:]:
+        assert not holds_pattern(masks.masks[LSTM], parse_structure(structure)), structure
 
 
 def test_suggested_sparsities_and_exceptions(tmp_path: Path) -> None:

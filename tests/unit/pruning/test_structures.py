@@ -43,6 +43,14 @@ def test_banks_keep_equally_many() -> None:
     assert (mask[:, 16:20].sum(1) == 1).all()  # the narrow last bank in proportion
 
 
+@pytest.mark.parametrize("columns", [5, 16, 20])
+def test_every_whole_bank_keeps_a_weight(columns: int) -> None:
+    """A global threshold may ask for more zeros than that."""
+    mask = mask_of(matrix(6, columns), 0.97, BANK)
+    for first in range(0, max(columns - 7, 1), 8):
+        assert (mask[:, first : first + 8].sum(1) == 1).all()
+
+
 def test_banks_keep_their_largest_weights() -> None:
     weight = matrix(5, 16)
     mask = mask_of(weight, 0.5, BANK)

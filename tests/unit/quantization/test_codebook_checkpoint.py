@@ -16,7 +16,7 @@ from sparsespeech.cli.main import main
 from sparsespeech.errors import CheckpointError
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.quantization.codebook_checkpoint import SharedCheckpoint, share_checkpoint
-from sparsespeech.quantization.codebook_retraining import Retraining, training_batches
+from sparsespeech.quantization.codebook_retraining import Retraining, retraining_speech
 from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
 from sparsespeech.quantization.settings import FixedPoint
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
@@ -85,7 +85,7 @@ def test_shared_values_are_retrained_with_the_roundings(manifest: Path, tmp_path
     assert losses is not None
     recipe = parse_recipe(source.facts["recipe"], "test")
     with Progress(disable=True) as progress:
-        batch = next(training_batches(source, recipe, 1, progress))
+        batch = next(retraining_speech(source, recipe, 1, progress).batches)
     model = build_model(start)
     rounded = FixedPointRetraining(model, FixedPoint())
     rounded.load(source.fixed_point)

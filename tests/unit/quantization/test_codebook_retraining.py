@@ -14,14 +14,10 @@ from torch import nn
 
 from sparsespeech.acoustic_model.deepspeech import prunable_names
 from sparsespeech.cli.main import main
-from sparsespeech.errors import TrainingError
 from sparsespeech.quantization.codebook import Codebook, build_codebook
-from sparsespeech.quantization.codebook_retraining import (
-    Retraining,
-    SharedWeights,
-    retrain,
-    training_batches,
-)
+from sparsespeech.quantization.codebook_checkpoint import share_checkpoint
+from sparsespeech.quantization.codebook_retraining import Retraining, retrain, retraining_speech
+from sparsespeech.quantization.shared_weights import SharedWeights
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 from sparsespeech.training.float_recogniser import build_model
 from sparsespeech.training.recipe import parse_recipe
@@ -110,9 +106,10 @@ def retrained(checkpoint: Checkpoint, steps: int, rate: float) -> tuple[Any, lis
     }
     recipe = parse_recipe(checkpoint.facts["recipe"], "test")
     with Progress(disable=True) as progress:
-        batches = training_batches(checkpoint, recipe, steps, progress)
-        losses = retrain(model, codebooks, batches, recipe, Retraining(steps, rate), progress)
-    return model, losses
+        speech = retraining_speech(checkpoint, recipe, steps, progress)
+        course = retrain(model, codebooks, speech, recipe, Retraining(steps, rate), progress)
+    assert not course.incidents
+    return model, course.losses
 
 
 def test_retraining_lowers_the_loss_with_few_values_and_the_same_zeros(
@@ -139,16 +136,27 @@ def test_retraining_is_the_same_each_time(checkpoint: Checkpoint) -> None:
         assert torch.equal(one, other)
 
 
-def test_divergence_is_reported(checkpoint: Checkpoint) -> None:
-    broken = {**checkpoint.weights, "layer6.bias": torch.full((6,), torch.nan)}
-    with pytest.raises(TrainingError, match=r"codebook step 0: .*lower --learning-rate"):
-        retrained(replace(checkpoint, weights=broken), 2, 0.02)
+def test_a_matrix_that_lost_everything_stays_empty(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    weights = {**checkpoint.weights, "layer3.weight": torch.zeros(16, 8)}
+    with Progress(disable=True) as progress:
+        shared = share_checkpoint(
+            replace(checkpoint, weights=weights),
+            tmp_path / "shared",
+            4,
+            initialisation="optimal",
+            retraining=Retraining(3, 0.02),
+            progress=progress,
+        )
+    after = load_checkpoint(shared.path).weights
+    assert not after["layer3.weight"].any()
+    assert not torch.equal(after["layer3.bias"], checkpoint.weights["layer3.bias"])
 
 
 def test_batches_begin_shuffled_and_cover_the_corpus(checkpoint: Checkpoint) -> None:
     recipe = parse_recipe(checkpoint.facts["recipe"], "test")
     with Progress(disable=True) as progress:
-        batches = list(itertools.islice(training_batches(checkpoint, recipe, 9, progress), 9))
+        speech = retraining_speech(checkpoint, recipe, 9, progress)
+    batches = list(itertools.islice(speech.batches, 9))
     longest = [int(batch.lengths.max()) for batch in batches]
     assert longest != sorted(longest)
     for batch in batches:
@@ -172,6 +180,7 @@ def test_checkpoint_to_a_model_with_few_values(
     shared = load_checkpoint(output)
     assert (shared.step, figures["output"]) == (7 + steps, str(shared.path))
     assert (figures["loss_first"] is None) == (steps == 0)
+    assert figures["incidents"] == []
     facts = shared.facts["progress"]["codebook"]
     assert (facts["values"], "retraining" in facts) == (4, steps > 0)
     assert shared.facts["progress"]["hours"] == 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import re
@@ -98,10 +99,24 @@ def test_every_matrix_is_drawn_three_times(model_page: str) -> None:
         assert model_page.count(f"<h3>{name}</h3>") == 3
 
 
+def words_of_course(page: str) -> set[str]:
+    """Texts in the picture of the run; its letters are outlines, each text a comment before."""
+    pictures = [a for name, a in read(page).elements if name == "img"]
+    course = [a["src"] or "" for a in pictures if (a["alt"] or "").startswith("Losses, word error")]
+    assert len(course) == 1
+    drawing = base64.b64decode(course[0].partition("base64,")[2]).decode()
+    return set(re.findall(r"<!-- (.*?) -->", drawing))
+
+
 def test_checkpoint_with_everything_around_it(tmp_path: Path, run: Path) -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"step": step, "loss": 3.0 / step, "sparsity": 0.9 * (step > 4), "development_wer": 50.0}
         for step in range(1, 9)
+    ]
+    rows += [
+        {"step": 4, "development_loss": 1.25},
+        {"step": 5, "mask_update": {"sparsity": 0.9, "changed": 54_321}},
+        {"step": 8, "development_loss": 0.75},
     ]
     (run / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     sweep = tmp_path / "sweep.json"
@@ -126,6 +141,8 @@ def test_checkpoint_with_everything_around_it(tmp_path: Path, run: Path) -> None
     assert page.count("before pruning, after pruning, after retraining") == len(seen) == 7
     assert {total for _, total in seen} == {7}
     assert "1 measured networks" in page
+    assert "did not log a validation loss" not in page
+    assert {"training", "validation", "sparsity (%)", "changed", "40,000"} <= words_of_course(page)
     assert "<script>" not in page
     assert "<h1>&lt;script&gt;tiny&lt;/script&gt;</h1>" in page
     read(page)

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from sparsespeech.benchmarks.accuracy import AccuracyOptions, run_accuracy
+from sparsespeech.benchmarks.accuracy_plan import parse_plan
+from sparsespeech.benchmarks.accuracy_request import Recognised, Request
 from sparsespeech.errors import ReportError
+from sparsespeech.evaluation.word_error_rate import count_errors
 from sparsespeech.report.run_course import read_course
 from sparsespeech.report.sparsity_curve import (
     Point,
@@ -62,6 +66,57 @@ def test_bench_accuracy_gives_medians_and_single_runs_as_one_series(tmp_path: Pa
         Point("an4, language model, int8", 0.9054, 6, (5, 8)),
         Point("an4, language model, int8", 0.96, 7, None),
     ]
+
+
+def recognise(request: Request) -> Recognised:
+    """Of a checkpoint "96-12", 96 % sparse, 12 of 100 words are wrong; one more in int8."""
+    sparsity, wrong = map(int, request.run.checkpoint.name.split("-"))
+    wrong += request.arithmetic == "int8"
+    errors = count_errors(" ".join("a" * 100), " ".join("x" * wrong + "a" * (100 - wrong)))
+    nonzeros, size = 100 * (100 - sparsity), 7_000 if request.arithmetic == "int8" else None
+    return Recognised((errors,), ("s",), "sha", 10_100, nonzeros, sparsity / 100, size, kept=False)
+
+
+def test_sparse_networks_of_equal_nonzeros_are_a_curve(tmp_path: Path) -> None:
+    curve = {
+        "manifest": "dev",
+        "dense_small": [{"checkpoint": "0-14"}, {"checkpoint": "0-11"}],
+        "sparse_large": [{"checkpoint": "98-13"}, {"checkpoint": "80-9"}, {"checkpoint": "96-12"}],
+    }
+    pairs = [{"seed": 0, "dense": "0-10", "sparse": "96-12"}]
+    corpora = {"an4": {"manifest": "m", "pairs": pairs, "single": {"9054": "90-11"}}}
+    tried = {"manifest": "dev", "runs": [{"checkpoint": "50-20"}]}
+    measured = {
+        "an4, float": [(0.0, 10), (0.9, 11), (0.96, 12)],
+        "an4, int8": [(0.0, 11), (0.9, 12), (0.96, 13)],
+        "sparse large, int8": [(0.8, 10), (0.96, 13), (0.98, 14)],
+    }
+    # All that the bench makes, and the curve alone: without medians the tables are the same.
+    for plan, series in (
+        ({"corpora": corpora, "equal_nonzeros": curve, "tried": tried}, list(measured)),
+        ({"equal_nonzeros": curve}, ["sparse large, int8"]),
+    ):
+        result = run_accuracy(AccuracyOptions(parse_plan(plan), recognise, {}))
+        points = read_points(write(tmp_path / "x.json", result.to_json()), unknown)
+        assert [(point.series, point.sparsity, point.wer) for point in points] == [
+            (name, sparsity, wer) for name in series for sparsity, wer in measured[name]
+        ]
+        assert all(point.interval for point in points if point.series == "sparse large, int8")
+
+
+def test_the_result_of_the_repository_gives_what_was_measured(repository: Path) -> None:
+    path = repository / "benchmarks" / "results" / "bench-accuracy.json"
+    rows = [row for row in json.loads(path.read_text())["rows"] if "source" not in row]
+    wanted = [
+        (row["sparsity"], row["wer"])
+        for row in rows
+        if row["table"] == "medians"
+        or row["table"].endswith(", single runs")
+        or row.get("family") == "sparse large"
+    ]
+    points = read_points(path, unknown)
+    assert sorted((point.sparsity, point.wer) for point in points) == sorted(wanted)
+    assert not any("published" in point.series for point in points)
 
 
 def test_evaluations_get_the_sparsity_of_their_models(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_the_models_of_the_readme_have_recipes() -> None:
         (with_change("pruning", start=0.7), "pruning.start 0.7 must be below"),
         (with_change("optimizer", decay_start=0.3), "must not decay during the ramp"),
         (with_change("optimizer", steps=0), "optimizer.steps"),
+        (with_change("optimizer", betas=[0.9, 1.0]), "optimizer.betas"),
         (with_change("optimizer", learning_rate=float("inf")), "optimizer.learning_rate"),
         (with_change("optimizer", steps=1), "the pruning ramp is steps 0 to 1 of 1"),
         ({**tiny_recipe(Path("m.jsonl")), "seed": -1}, "seed"),
