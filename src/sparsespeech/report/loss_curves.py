@@ -63,7 +63,7 @@ def _paint_losses(axes: Axes, course: RunCourse) -> None:
     axes.set_ylabel("CTC loss\n(nats a character)")
     if course.ramp is not None:
         axes.axvspan(*course.ramp, color=GREY, alpha=0.12, linewidth=0)
-    axes.legend(loc="upper right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderpad=0)  # off the curves
 
 
 def _two_or_five(value: float, _: int | None = None) -> str:
@@ -92,8 +92,10 @@ def _paint_sparsity(axes: Axes, course: RunCourse) -> None:
     other.grid(visible=False)
     axes.set_zorder(other.get_zorder() + 1)  # the curve stands before the lines
     axes.patch.set_visible(False)
-    other.vlines(course.changed.steps, 0, course.changed.values, color=GREY, linewidth=1, alpha=0.5)
-    other.set_ylim(bottom=0)
+    # The first update of a ramp may take most of the weights: only a log scale shows the others.
+    other.set_yscale("log")
+    other.vlines(course.changed.steps, 1, course.changed.values, color=GREY, linewidth=1, alpha=0.5)
+    other.set_ylim(bottom=1)
     other.yaxis.set_major_formatter("{x:,.0f}")
     other.set_ylabel("mask entries\nchanged", color=GREY)
     other.spines["right"].set_visible(True)

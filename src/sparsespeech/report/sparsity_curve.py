@@ -102,7 +102,7 @@ def sparsity_curve(points: Sequence[Point]) -> Markup:
     intervals = any(point.interval for point in points)
     return captioned(
         picture,
-        f"{len(points)} measured networks."
+        f"{len(points)} measured network{'s' if len(points) > 1 else ''}."
         + (" Bars: the intervals given in the file." if intervals else ""),
         wide=True,
     )
