@@ -25,13 +25,14 @@ from sparsespeech.quantization.codebook_retraining import (
     retrain,
 )
 from sparsespeech.quantization.shared_weights import SharedWeights
-from sparsespeech.training.batch_loading import BatchLoader, SpeechBatch
+from sparsespeech.training.batch_loading import SpeechBatch
 from sparsespeech.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint
 from sparsespeech.training.float_recogniser import build_model
 from sparsespeech.training.policy import NORMS_NEEDED
 from sparsespeech.training.recipe import parse_recipe
 from tests.random_checkpoints import random_checkpoint, trained_weights, write_checkpoint
 from tests.retrained_checkpoint import retrained_checkpoint
+from tests.sick_recording import make_sick
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 SHARED = ("layer2.weight", "layer3.weight")
@@ -167,15 +168,7 @@ def test_bad_steps_in_a_row_end_it() -> None:
 @pytest.fixture
 def sick(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """One utterance has a frame of NaN in every batch; its recording."""
-    original = BatchLoader.load
-
-    def load(self: BatchLoader, step: int) -> SpeechBatch:
-        batch = original(self, step)
-        batch.frames[torch.from_numpy(batch.numbers == SICK), 2] = torch.nan
-        return batch
-
-    monkeypatch.setattr(BatchLoader, "load", load)
-    return str(manifest.parent / f"{SICK:04d}.wav")
+    return make_sick(SICK, manifest, monkeypatch)
 
 
 def float_checkpoint(run: Path, manifest: Path, policy: dict[str, Any]) -> None:

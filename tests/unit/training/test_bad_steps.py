@@ -12,12 +12,12 @@ from torch import Tensor
 
 from sparsespeech.errors import TrainingError
 from sparsespeech.training import session as session_module
-from sparsespeech.training.batch_loading import BatchLoader, SpeechBatch
 from sparsespeech.training.checkpoint import find_checkpoint, list_checkpoints, load_checkpoint
 from sparsespeech.training.loop import train
 from sparsespeech.training.policy import NORMS_NEEDED
 from sparsespeech.training.recipe import Recipe, parse_recipe
 from sparsespeech.training.session import Session
+from tests.sick_recording import make_sick
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 STEPS = 24
@@ -37,15 +37,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sick(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """One utterance has a frame of NaN in every batch; its name."""
-    original = BatchLoader.load
-
-    def load(self: BatchLoader, step: int) -> SpeechBatch:
-        batch = original(self, step)
-        batch.frames[torch.from_numpy(batch.numbers == SICK), 2] = torch.nan
-        return batch
-
-    monkeypatch.setattr(BatchLoader, "load", load)
-    return str(manifest.parent / f"{SICK:04d}.wav")
+    return make_sick(SICK, manifest, monkeypatch)
 
 
 def recipe(manifest: Path, **changes: object) -> Recipe:
