@@ -15,6 +15,7 @@
     ├── TrainingError               a run that diverged
     ├── SensitivityError            a sensitivity scan, or a total sparsity, that cannot be
     ├── ConversionError             a network that the integer arithmetic cannot hold
+    │   └── NotFiniteError          an activation that is NaN or infinite
     ├── ModelFileError              a model file that is damaged or breaks a rule of format.md
     ├── UnsupportedLayerError       an executor met a layer that it does not run
     ├── AlphabetMismatchError       a language model and an acoustic model do not fit
@@ -91,6 +92,10 @@ class SensitivityError(SparseSpeechError):
 
 class ConversionError(SparseSpeechError):
     """A float network does not fit the ranges of the integer arithmetic."""
+
+
+class NotFiniteError(ConversionError):
+    """An activation is NaN or infinite: a damaged recording, or a run that has diverged."""
 
 
 class ModelFileError(SparseSpeechError):

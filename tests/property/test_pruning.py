@@ -28,7 +28,7 @@ from sparsespeech.model_file.statistics import layer_matrices
 from sparsespeech.quantization.calibrate import calibrate, trained_calibration
 from sparsespeech.quantization.codebook_checkpoint import share_checkpoint
 from sparsespeech.quantization.codebook_model import share_weights
-from sparsespeech.quantization.codebook_retraining import Retraining
+from sparsespeech.quantization.codebook_retraining import CodebookRetraining
 from sparsespeech.quantization.convert import convert
 from sparsespeech.quantization.precision import Precision
 from sparsespeech.training import session as session_module
@@ -172,7 +172,8 @@ def assert_zeros_in_codebooks(
             output,
             4,
             initialisation="optimal",
-            retraining=Retraining(2, 0.01),
+            retraining=CodebookRetraining(2, 0.01),
+            features=output / "features",
             progress=progress,
         )
     shared = load_checkpoint(output)

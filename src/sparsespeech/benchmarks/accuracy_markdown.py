@@ -172,9 +172,5 @@ def _spread(row: Row) -> str:
     return with_interval(row["wer"], row["lowest_wer"], row["highest_wer"], _DIGITS)
 
 
-def _tables(result: BenchResult) -> list[str]:
-    return list(dict.fromkeys(row["table"] for row in result.rows))
-
-
 def _select(rows: list[Row], corpus: str, decoder: str) -> list[Row]:
     return [row for row in rows if (row["corpus"], row["decoder"]) == (corpus, decoder)]

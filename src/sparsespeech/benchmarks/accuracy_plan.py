@@ -35,6 +35,7 @@ from typing import Any
 from sparsespeech.errors import BenchmarkError
 
 FAMILIES = ("dense_small", "sparse_large")
+_OTHER_TABLES = ("medians", "published", "tried")  # of the result, that hold no corpus
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,11 @@ def _corpus(name: str, section: Any) -> CorpusPlan:
         raise BenchmarkError(
             f"{where}: the name becomes part of figure names; use small letters, digits and _"
         )
+    if name in _OTHER_TABLES:
+        raise BenchmarkError(
+            f"{where}: the result has a table {name!r} of its own; choose another name than "
+            f"{', '.join(_OTHER_TABLES)}"
+        )
     keys = _keys(section, where, ("manifest", "split", "lm", "pairs", "single"))
     pairs = []
     for number, pair in enumerate(_list(keys.get("pairs", []), f"{where}.pairs")):
@@ -153,7 +159,21 @@ def _corpus(name: str, section: Any) -> CorpusPlan:
     )
     if not pairs and not runs:
         raise BenchmarkError(f"{where}: names no pairs and no single runs")
-    return CorpusPlan(name, _test_set(keys, where), tuple(pairs), runs)
+    test = _test_set(keys, where)
+    _check_labels(f"{where}.single", runs, with_lm=test.lm is not None)
+    return CorpusPlan(name, test, tuple(pairs), runs)
+
+
+def _check_labels(where: str, runs: tuple[Run, ...], *, with_lm: bool) -> None:
+    """Each single run has figures of its own, whose names are the label and these endings."""
+    endings = ("", "_float", "_lm", "_float_lm") if with_lm else ("", "_float")
+    names = [run.label + ending for run in runs for ending in endings]
+    for name in names:
+        if names.count(name) > 1:
+            raise BenchmarkError(
+                f"{where}: two runs have the figure {name!r}, since their labels get the endings "
+                f"{', '.join(endings[1:])}; rename one of them"
+            )
 
 
 def _curve(section: Any) -> CurvePlan:

@@ -1,7 +1,8 @@
 """Texts that a model made of a manifest, kept: a test set is decoded once for a published row.
 
 A file is named after the SHA-256 of everything that decides its content: checkpoint, manifest,
-arithmetic and decoder. Another checkpoint of the same name is another file.
+recordings, arithmetic, decoder and version of the program. Another checkpoint or recording of the
+same name is another file.
 """
 
 from __future__ import annotations
@@ -51,9 +52,3 @@ class HypothesisCache:
     def _path(self, key: dict[str, Any]) -> Path:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return self._folder / f"{digest[:32]}.json"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

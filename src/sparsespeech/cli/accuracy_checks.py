@@ -14,23 +14,29 @@ from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.decoding.alphabet import Alphabet
 from sparsespeech.decoding.language_model import LanguageModel
 from sparsespeech.errors import BenchmarkError, SparseSpeechError
+from sparsespeech.evaluation.bootstrap import check_speakers
+from sparsespeech.quantization.recipe_defaults import checkpoint_precision
 
 Labels = tuple[str, ...]
 
 
-def check_plan(plan: AccuracyPlan) -> None:
+def check_plan(plan: AccuracyPlan, *, by_speaker: bool = False, limit: int | None = None) -> None:
     """Read all manifests, checkpoints and language models of ``plan``.
 
+    With ``by_speaker`` the first ``limit`` utterances of each test set must have speakers to draw.
     Raises BenchmarkError naming the first bad one: its place in the plan, its file and what is
     wrong with it. A pair whose sparse checkpoint has not more zeros than the dense one is wrong.
     """
     checker = _Checker(plan.calibration)
     for where, test in _test_sets(plan):
-        checker.check_manifest(f"{where}.manifest", test.manifest, test.split)
+        place = f"{where}.manifest"
+        checker.check_manifest(place, test.manifest, test.split)
+        if by_speaker:
+            checker.check_speakers(place, test, limit)
     if plan.calibration is not None:
         checker.check_manifest("calibration", plan.calibration, None)
-    for where, checkpoint in _checkpoints(plan):
-        checker.check_checkpoint(where, checkpoint)
+    for where, checkpoint, quantized in _checkpoints(plan):
+        checker.check_checkpoint(where, checkpoint, quantized=quantized)
     for corpus in plan.corpora:
         checker.check_pairs(corpus)
         checker.check_language_model(corpus)
@@ -41,21 +47,28 @@ class _Checker:
 
     def __init__(self, calibration: Path | None) -> None:
         self._calibration = calibration
-        self._manifests: set[tuple[Path, str | None]] = set()
+        self._speakers: dict[tuple[Path, str | None], list[str]] = {}  # of each utterance
         self._labels: dict[Path, Labels] = {}
         self._sparsity: dict[Path, float] = {}
 
     def check_manifest(self, where: str, manifest: Path, split: str | None) -> None:
-        if (manifest, split) not in self._manifests:
+        if (manifest, split) not in self._speakers:
             try:
-                read_manifest(manifest, split=split)
+                utterances = read_manifest(manifest, split=split)
             except SparseSpeechError as error:
                 raise BenchmarkError(f"{where}: {error}") from None
-            self._manifests.add((manifest, split))
+            self._speakers[manifest, split] = [utterance.speaker for utterance in utterances]
 
-    def check_checkpoint(self, where: str, path: Path) -> None:
-        """Weights fit the graph, and there is speech to calibrate an int8 model on."""
+    def check_speakers(self, where: str, test: TestSet, limit: int | None) -> None:
+        try:
+            check_speakers(self._speakers[test.manifest, test.split][:limit], test.manifest)
+        except SparseSpeechError as error:
+            raise BenchmarkError(f"{where}: {error}") from None
+
+    def check_checkpoint(self, where: str, path: Path, *, quantized: bool) -> None:
+        """Weights fit the graph; for an int8 model there is speech, and no sharing to undo."""
         from sparsespeech.quantization.calibrate import trained_calibration
+        from sparsespeech.quantization.post_training import refuse_row_scales_of_shared_weights
         from sparsespeech.training.checkpoint import load_checkpoint
         from sparsespeech.training.float_recogniser import build_model
         from sparsespeech.training.weight_matrices import count_weights
@@ -65,6 +78,9 @@ class _Checker:
         try:
             checkpoint = load_checkpoint(path)
             build_model(checkpoint)
+            if quantized:
+                precision = checkpoint_precision(checkpoint, 8, 8, None)
+                refuse_row_scales_of_shared_weights(checkpoint, precision)
             if trained_calibration(checkpoint) is None:
                 manifest, split = calibration_set(checkpoint, self._calibration)
                 self.check_manifest(f"{path}: the recipe's training speech", manifest, split)
@@ -106,19 +122,19 @@ def _test_sets(plan: AccuracyPlan) -> Iterator[tuple[str, TestSet]]:
         yield "tried", plan.tried.test
 
 
-def _checkpoints(plan: AccuracyPlan) -> Iterable[tuple[str, Path]]:
-    """Place in the plan and path of every checkpoint."""
+def _checkpoints(plan: AccuracyPlan) -> Iterable[tuple[str, Path, bool]]:
+    """Place in the plan and path of every checkpoint, and whether it is quantized."""
     for corpus in plan.corpora:
         where = f"corpora.{corpus.name}"
         for number, pair in enumerate(corpus.pairs):
-            yield f"{where}.pairs[{number}].dense", pair.dense
-            yield f"{where}.pairs[{number}].sparse", pair.sparse
+            yield f"{where}.pairs[{number}].dense", pair.dense, True
+            yield f"{where}.pairs[{number}].sparse", pair.sparse, True
         for run in corpus.single:
-            yield f"{where}.single.{run.label}", run.checkpoint
+            yield f"{where}.single.{run.label}", run.checkpoint, True
     if plan.equal_nonzeros is not None:
         for family, runs in plan.equal_nonzeros.runs.items():
             for number, run in enumerate(runs):
-                yield f"equal_nonzeros.{family}[{number}]", run.checkpoint
+                yield f"equal_nonzeros.{family}[{number}]", run.checkpoint, True
     if plan.tried is not None:
         for number, run in enumerate(plan.tried.runs):
-            yield f"tried.runs[{number}]", run.checkpoint
+            yield f"tried.runs[{number}]", run.checkpoint, False

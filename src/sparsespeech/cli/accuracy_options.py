@@ -10,12 +10,12 @@ import typer
 from sparsespeech.backend import default_backend
 from sparsespeech.benchmarks.accuracy import AccuracyOptions
 from sparsespeech.benchmarks.accuracy_plan import AccuracyPlan, parse_plan, read_plan
-from sparsespeech.benchmarks.hypothesis_cache import file_digest
 from sparsespeech.cli.accuracy_checks import check_plan
 from sparsespeech.cli.accuracy_runs import CheckpointRuns
 from sparsespeech.cli.evaluation_batch import DecoderSettings, ExecutorSettings
 from sparsespeech.cli.executor_options import threads_of_process
 from sparsespeech.decoding.beam_search import DEFAULT_ALPHA, DEFAULT_BEAM_WIDTH, DEFAULT_BETA
+from sparsespeech.training.checkpoint_state import file_digest
 
 
 def accuracy_options(
@@ -38,7 +38,7 @@ def accuracy_options(
     if plan is not None and (pairs or lm is not None):
         raise typer.BadParameter("belongs to --manifest, not to a plan", param_hint="--pair, --lm")
     chosen = read_plan(plan) if plan is not None else _plan_of_pairs(manifest, pairs, corpus, lm)
-    check_plan(chosen)
+    check_plan(chosen, by_speaker=by_speaker, limit=limit)
     executor = ExecutorSettings(backend or default_backend(), threads_of_process(threads, jobs))
     beam = DecoderSettings("beam", DEFAULT_BEAM_WIDTH, None, DEFAULT_ALPHA, DEFAULT_BETA)
     runs = CheckpointRuns(

@@ -18,12 +18,13 @@ from rich.progress import Progress
 
 from sparsespeech import __version__
 from sparsespeech.benchmarks.accuracy_request import FLOAT, INT8, Recognised, Request
-from sparsespeech.benchmarks.hypothesis_cache import HypothesisCache, file_digest
+from sparsespeech.benchmarks.hypothesis_cache import HypothesisCache
 from sparsespeech.cli.evaluation_batch import DecoderSettings, ExecutorSettings, recognise_all
 from sparsespeech.corpora.manifest import Utterance, read_manifest
 from sparsespeech.errors import BenchmarkError
 from sparsespeech.evaluation.word_error_rate import count_errors
 from sparsespeech.quantization.recipe_defaults import calibration_count, checkpoint_precision
+from sparsespeech.training.checkpoint_state import file_digest
 
 if TYPE_CHECKING:
     from sparsespeech.training.checkpoint import Checkpoint
@@ -66,6 +67,7 @@ class CheckpointRuns:
         self._calibration, self._limit, self._jobs = calibration, limit, jobs
         self._console = Console(stderr=True)
         self._digests: dict[Path, str] = {}
+        self._speech: dict[tuple[Path, str | None, int], list[Utterance]] = {}
 
     def recognise(self, request: Request) -> Recognised:
         """Errors of one model on one test set, decoded at most once.
@@ -89,6 +91,8 @@ class CheckpointRuns:
             "manifest": self._digest(request.test.manifest),
             "split": request.test.split,
             "utterances": len(utterances),
+            "recordings": self._recordings_digest(utterances),
+            "version": __version__,
             "decoder": self._describe_decoder(request),
         }
         texts = self._cache.find(key)
@@ -130,20 +134,23 @@ class CheckpointRuns:
         from sparsespeech.model_file.writer import write_model
         from sparsespeech.quantization.calibrate import trained_calibration
 
-        manifest, split = calibration_set(checkpoint, self._calibration)
         settings = _quantization_settings(checkpoint)
-        trained = trained_calibration(checkpoint) is not None
+        speech: list[Utterance] = []
+        calibration: list[str | None] | None = None
+        if trained_calibration(checkpoint) is None:
+            manifest, split = calibration_set(checkpoint, self._calibration)
+            speech = self._calibration_speech(manifest, split, settings["calibration_utterances"])
+            calibration = [self._digest(manifest), split, self._recordings_digest(speech)]
         key = {
             "checkpoint": digest,
-            "calibration": None if trained else [self._digest(manifest), split],
+            "calibration": calibration,
             "settings": settings,
             "version": __version__,
         }
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
         path = self._models / f"{name}.safetensors"
         if not path.is_file():
-            utterances = [] if trained else read_manifest(manifest, split=split)
-            model = self._quantize(checkpoint, utterances, settings, label)
+            model = self._quantize(checkpoint, speech, settings["per_row"], label)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_model(model, path)
         statistics = model_statistics(read_model(path))
@@ -158,30 +165,36 @@ class CheckpointRuns:
     def _quantize(
         self,
         checkpoint: Checkpoint,
-        utterances: list[Utterance],
-        settings: dict[str, Any],
+        speech: list[Utterance],
+        per_row: bool,
         label: str,
     ) -> Any:
-        from sparsespeech.quantization.calibrate import (
-            calibrate,
-            choose_utterances,
-            normalised_frames,
-            trained_calibration,
-        )
+        from sparsespeech.quantization.calibrate import frames_of_utterance
         from sparsespeech.quantization.convert import convert
+        from sparsespeech.quantization.post_training import activation_ranges
         from sparsespeech.quantization.precision import Precision
         from sparsespeech.training.float_recogniser import build_model
 
-        calibration = trained_calibration(checkpoint)
-        if calibration is None:
-            chosen = choose_utterances(
-                utterances, settings["calibration_utterances"], _CALIBRATION_SEED
-            )
-            frames = (normalised_frames(utterance, checkpoint) for utterance in chosen)
-            what = f"calibrating {label}"
-            calibration = calibrate(build_model(checkpoint), self._track(frames, what, len(chosen)))
-        precision = Precision(per_row=settings["per_row"])
+        precision = Precision(per_row=per_row)
+        frames = (frames_of_utterance(utterance, checkpoint) for utterance in speech)
+        tracked = self._track(frames, f"calibrating {label}", len(speech))
+        calibration = activation_ranges(checkpoint, build_model(checkpoint), tracked, precision)
         return convert(checkpoint, calibration, precision).model
+
+    def _calibration_speech(self, manifest: Path, split: str | None, count: int) -> list[Utterance]:
+        """``count`` utterances, chosen once: the manifest of a large corpus takes seconds."""
+        from sparsespeech.quantization.calibrate import choose_utterances
+
+        place = manifest, split, count
+        if place not in self._speech:
+            utterances = read_manifest(manifest, split=split)
+            self._speech[place] = choose_utterances(utterances, count, _CALIBRATION_SEED)
+        return self._speech[place]
+
+    def _recordings_digest(self, utterances: list[Utterance]) -> str:
+        """SHA-256 of the digests of all recordings, in order: a manifest holds only names."""
+        digests = [self._digest(utterance.audio_filepath) for utterance in utterances]
+        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
     def _describe_decoder(self, request: Request) -> dict[str, Any]:
         if not request.with_lm or request.test.lm is None:

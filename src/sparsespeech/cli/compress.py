@@ -16,6 +16,7 @@ from rich.table import Table
 
 from sparsespeech.cli.ladder_table import ladder_table
 from sparsespeech.cli.option_types import AsJson
+from sparsespeech.cli.run_folder import run_folder
 from sparsespeech.cli.tables import figures_table, print_line, table_console
 from sparsespeech.errors import CheckpointError, ModelFileError
 from sparsespeech.model_file.lookup import SUFFIX, resolve_model
@@ -174,7 +175,7 @@ def _compress_checkpoint(
         default_learning_rate,
         share_checkpoint,
     )
-    from sparsespeech.quantization.codebook_retraining import Retraining
+    from sparsespeech.quantization.codebook_retraining import CodebookRetraining
     from sparsespeech.training.checkpoint import load_checkpoint
 
     if output.suffix == SUFFIX:
@@ -190,7 +191,7 @@ def _compress_checkpoint(
                 "--train and --development, or leave out --retrain-steps"
             )
         rate = default_learning_rate(checkpoint) if learning_rate is None else learning_rate
-        retraining = Retraining(retrain_steps, rate)
+        retraining = CodebookRetraining(retrain_steps, rate)
     with Progress(console=Console(stderr=True)) as progress:
         shared = share_checkpoint(
             checkpoint,
@@ -198,6 +199,7 @@ def _compress_checkpoint(
             codebook,
             initialisation=initialisation.value,
             retraining=retraining,
+            features=(run_folder(checkpoint.path) or output) / "features",
             progress=progress,
         )
     first, last = shared.losses or (None, None)

@@ -38,6 +38,7 @@ from sparsespeech.cli.executor_options import (
 from sparsespeech.cli.option_types import AsJson, SplitOption
 from sparsespeech.corpora.manifest import Utterance, read_manifest
 from sparsespeech.decoding.beam_search import DEFAULT_ALPHA, DEFAULT_BEAM_WIDTH, DEFAULT_BETA
+from sparsespeech.evaluation.bootstrap import check_speakers
 from sparsespeech.evaluation.comparison import Comparison, ModelErrors
 from sparsespeech.evaluation.word_error_rate import count_errors
 
@@ -84,6 +85,8 @@ def run(
         beta=DEFAULT_BETA if beta is None else beta,
     )
     utterances = read_manifest(manifest, split=split)[:limit]
+    if by_speaker:
+        check_speakers([utterance.speaker for utterance in utterances], manifest)
     executor = ExecutorSettings(backend or default_backend(), threads_of_process(threads, jobs))
     results = [_evaluate(model, executor, settings, utterances, jobs) for model in models]
     if output is not None:

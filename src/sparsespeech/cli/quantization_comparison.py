@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sparsespeech.cli.quantization_report import decibel_text
+from sparsespeech.cli.run_folder import run_folder
 from sparsespeech.cli.tables import figures_table, table_console
 from sparsespeech.evaluation.bootstrap import paired_difference
 
@@ -156,7 +157,7 @@ def _several(rows: Sequence[dict[str, Any]]) -> bool:
 
 def _run_name(row: dict[str, Any]) -> str:
     path = Path(row["checkpoint"])
-    return path.parent.parent.name if path.parent.name == "checkpoints" else path.name
+    return (run_folder(path) or path).name
 
 
 def _difference(figures: dict[str, float] | None) -> str:

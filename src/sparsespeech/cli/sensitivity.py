@@ -12,6 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sparsespeech.cli.option_types import AsJson, CheckpointArgument, SplitOption
+from sparsespeech.cli.run_folder import run_folder
 from sparsespeech.cli.sparsity_options import (
     LARGEST_SPARSITY,
     StructureOption,
@@ -157,8 +158,7 @@ def _utterances(source: Checkpoint, manifest: Path | None, split: str | None) ->
 
 def _default_folder(checkpoint: Path) -> Path:
     """``sensitivity`` in the run that ``checkpoint`` belongs to, or beside it."""
-    run = checkpoint.parent
-    return (run.parent if run.name == "checkpoints" else run) / "sensitivity"
+    return (run_folder(checkpoint) or checkpoint.parent) / "sensitivity"
 
 
 def _table(scan: Scan) -> Table:

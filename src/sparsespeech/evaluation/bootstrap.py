@@ -10,12 +10,29 @@ Axes: U utterances, S speakers, B bootstrap samples, N seeds (networks trained a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsespeech.errors import ManifestError
+
 SAMPLES = 10_000
 _BLOCK = 1 << 22  # drawn indices held in memory at once
+
+
+def check_speakers(speakers: Sequence[str], manifest: Path) -> None:
+    """Raise ManifestError unless ``speakers`` [U], "" for unknown, leave something to draw.
+
+    One group drawn with replacement is always itself: an interval without width.
+    """
+    known = sorted({*speakers} - {""})
+    if len(known) < 2:
+        found = f"one speaker only, {known[0]!r}" if known else "no speaker"
+        raise ManifestError(
+            f"{manifest}: its utterances ({len(speakers)}) name {found}, and --by-speaker draws "
+            "among two at least; name the speaker in each line, or leave out --by-speaker"
+        )
 
 
 def rate_interval(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.corpora.manifest import Utterance
 from sparsespeech.graph import CELL_LIMIT, Lstm
-from sparsespeech.quantization.calibrate import normalised_frames
+from sparsespeech.quantization.calibrate import frames_of_utterance
 from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.float_recogniser import build_model
 
@@ -49,7 +49,7 @@ def measure_cell_range(
     model = build_model(checkpoint)
     seen = CellRange({layer.name: 0.0 for layer in model.graph.layers if isinstance(layer, Lstm)})
     for utterance in progress.track(utterances, description="check"):
-        frames = torch.from_numpy(normalised_frames(utterance, checkpoint)).float()
+        frames = torch.from_numpy(frames_of_utterance(utterance, checkpoint)).float()
         if len(frames):
             add_utterance(seen, model, frames)
     return seen

@@ -96,7 +96,8 @@ def allocate(
 
     Increases within :func:`scan_noise` count as none: otherwise, at low totals, chance decides
     which matrix is spared. Where the target costs no more than that, all matrices get the same
-    share of what they bear. Raises SensitivityError where the limits do not allow it.
+    share of what they bear beyond the zeros they have. Where those alone come to more than the
+    target, they are what is suggested. Raises SensitivityError where the limits do not allow it.
     """
     noise = scan_noise(curves, loss_dense)
     increases = {curve.name: curve.increases(loss_dense, noise) for curve in curves}
@@ -111,10 +112,15 @@ def allocate(
 
     low, high = 0.0, max(curve[-1][1] for curve in increases.values())
     fewest = {name: limits[name].smallest for name in increases}
-    _check_reachable(target, total_sparsity(fewest, sizes), total_sparsity(at(high), sizes))
+    check_reachable(target, total_sparsity(fewest, sizes), total_sparsity(at(high), sizes))
     if total_sparsity(at(low), sizes) >= target:  # free of charge: prune less than that
-        below, above = fewest, at(low)
-        high = 0.0
+        # But no matrix less than it is: its zeros stay, and the total would be above the target.
+        below = {
+            curve.name: min(max(curve.present, limits[curve.name].smallest),
+                            limits[curve.name].largest)
+            for curve in curves
+        }  # fmt: skip
+        above, high = at(low), 0.0
     else:
         for _ in range(_BISECTIONS):
             middle = 0.5 * (low + high)
@@ -154,15 +160,19 @@ def total_sparsity(matrices: Mapping[str, float], sizes: Mapping[str, int]) -> f
 def _blend(
     below: Mapping[str, float], above: Mapping[str, float], sizes: Mapping[str, int], target: float
 ) -> dict[str, float]:
-    """Between two allocations around ``target``: a flat part of a curve is a jump in the total."""
+    """Between two allocations around ``target``: a flat part of a curve is a jump in the total.
+
+    ``below`` where that is above the target already.
+    """
     lower, upper = total_sparsity(below, sizes), total_sparsity(above, sizes)
-    share = (target - lower) / (upper - lower) if upper > lower else 1.0
+    share = max(0.0, (target - lower) / (upper - lower)) if upper > lower else 1.0
     return {
         name: round(below[name] + share * (above[name] - below[name]), _DIGITS) for name in below
     }
 
 
-def _check_reachable(target: float, fewest: float, most: float) -> None:
+def check_reachable(target: float, fewest: float, most: float) -> None:
+    """Raise SensitivityError where ``target`` lies outside the total sparsities of the limits."""
     tolerance = 10.0**-_DIGITS / 2
     if target > most + tolerance:
         raise SensitivityError(

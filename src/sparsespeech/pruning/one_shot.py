@@ -40,7 +40,7 @@ def prune_checkpoint(checkpoint: Path, settings: Pruning, run: Path) -> Path:
     source = load_checkpoint(checkpoint)
     parameters = {name: nn.Parameter(tensor.clone()) for name, tensor in source.weights.items()}
     matrices = list(weight_matrices(source))
-    at_once = settings.model_copy(update={"shape": "one_shot", "start": 0.0, "unit": "share"})
+    at_once = _at_once(settings)
     masks = PruningMasks.build(at_once, parameters, matrices, steps=1, steps_per_epoch=1)
     masks.update(0, 0, torch.optim.SGD(parameters.values(), lr=0.0))
     average = {name: parameter.detach() for name, parameter in parameters.items()}
@@ -56,6 +56,12 @@ def prune_checkpoint(checkpoint: Path, settings: Pruning, run: Path) -> Path:
         _state(find_checkpoint(checkpoint), at_once, masks.sparsity()),
         keep=1,
     )
+
+
+def _at_once(settings: Pruning) -> Pruning:
+    """``settings`` without their course, checked anew: the checkpoint's recipe is read again."""
+    values = settings.model_dump(mode="json", exclude={"unit", "end", "function", "stages"})
+    return Pruning.parse({**values, "shape": "one_shot", "start": 0.0})
 
 
 def _state(folder: Path, settings: Pruning, sparsity: float) -> dict[str, Any]:

@@ -22,12 +22,13 @@ from sparsespeech import atomic_file
 from sparsespeech.errors import CheckpointError, RecipeError
 from sparsespeech.pruning.repeat_settings import RepeatUntil
 from sparsespeech.pruning.round_suggestion import (
+    check_last_round,
     exceptions_beside_suggestion,
     matrix_structures,
     suggest,
 )
 from sparsespeech.pruning.settings import Pruning
-from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
+from sparsespeech.training.checkpoint import Checkpoint, list_checkpoints, load_checkpoint
 from sparsespeech.training.checkpoint_digest import checkpoint_digest
 from sparsespeech.training.checkpoint_figures import development_wer
 from sparsespeech.training.loop import train
@@ -80,6 +81,7 @@ def repeat_until(recipe: Recipe, output: Path, *, threads: int | None = None) ->
     facts = {"recipe": _identity(recipe), "initial_sha256": checkpoint_digest(dense)}
     loop = _read(output, facts)
     if loop is None:
+        check_last_round(dense, recipe)  # or many rounds are trained before it shows
         with training_progress(True) as progress:
             loop = Loop(development_wer(dense, recipe, output / "features", progress), ())
         text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
@@ -103,8 +105,9 @@ def _run_round(
     source = load_checkpoint(start)
     target = settings.target(number, pruning.final_sparsity)
     file = folder / "sensitivity.json"
-    with training_progress(True) as progress:
-        suggest(source, recipe, target, file, progress)
+    if not list_checkpoints(folder):  # a run that has begun keeps to what was suggested then
+        with training_progress(True) as progress:
+            suggest(source, recipe, target, file, progress)
     before = _sparsity(source)
     changes: dict[str, Any] = {
         "name": f"{recipe.name}-round-{number:02d}",
@@ -121,7 +124,13 @@ def _run_round(
     }
     values = {**recipe.model_dump(mode="json"), **changes}
     _share_features(folder, output / "features")
-    trained = train(parse_recipe(values, str(folder)), folder, resume=True, threads=threads)
+    trained = train(
+        parse_recipe(values, str(folder)),
+        folder,
+        resume=True,
+        threads=threads,
+        files_may_move=True,
+    )
     checkpoint = load_checkpoint(trained)
     with training_progress(True) as progress:
         wer = development_wer(checkpoint, recipe, output / "features", progress)

@@ -8,9 +8,10 @@ from typing import Any
 from rich.progress import Progress
 
 from sparsespeech.corpora.manifest import read_manifest
-from sparsespeech.errors import RecipeError
-from sparsespeech.pruning.allocation import Limits
+from sparsespeech.errors import RecipeError, SensitivityError
+from sparsespeech.pruning.allocation import Limits, check_reachable, total_sparsity
 from sparsespeech.pruning.matrix_limits import matrix_limits
+from sparsespeech.pruning.repeat_settings import RepeatUntil
 from sparsespeech.pruning.scan_suggestion import ScanSettings, suggest_sparsities
 from sparsespeech.pruning.settings import MatrixSettings, Pruning
 from sparsespeech.pruning.structure_settings import Structure, structure_text
@@ -31,9 +32,7 @@ def suggest(
     it in. The recipe must have the sections ``repeat_until`` and ``pruning``. Raises what the
     scan raises, and SensitivityError where the target is out of reach.
     """
-    settings, pruning = recipe.repeat_until, recipe.pruning
-    if settings is None or pruning is None:
-        raise RecipeError(f"{recipe.name}: has no sections repeat_until and pruning")
+    settings, pruning = _sections(recipe)
     structures = matrix_structures(source, pruning)
     development = recipe.data.development
     utterances = read_manifest(expand_path(development.manifest), split=development.split)
@@ -46,6 +45,23 @@ def suggest(
     )
     limits = _limits(source, pruning, settings.sparsities[-1], structures)
     suggest_sparsities(source, utterances, scan, target, limits, file, progress)
+
+
+def check_last_round(source: Checkpoint, recipe: Recipe) -> None:
+    """Raise SensitivityError where no scan can suggest what the last round is to prune to.
+
+    ``source`` is the network before the first round, ``recipe`` as for :func:`suggest`.
+    """
+    settings, pruning = _sections(recipe)
+    structures = matrix_structures(source, pruning)
+    limits = _limits(source, pruning, settings.sparsities[-1], structures)
+    sizes = {name: rows * columns for name, (rows, columns) in matrix_shapes(source).items()}
+    most = total_sparsity({name: limit.largest for name, limit in limits.items()}, sizes)
+    target = settings.target(settings.rounds, pruning.final_sparsity)
+    try:
+        check_reachable(target, 0.0, most)
+    except SensitivityError as error:
+        raise SensitivityError(f"repeat_until: {error}") from None
 
 
 def matrix_structures(source: Checkpoint, pruning: Pruning) -> dict[str, Structure]:
@@ -65,6 +81,13 @@ def exceptions_beside_suggestion(pruning: Pruning) -> dict[str, Any]:
         if isinstance(change, MatrixSettings)
     }
     return {name: change for name, change in changes.items() if any(change.values())}
+
+
+def _sections(recipe: Recipe) -> tuple[RepeatUntil, Pruning]:
+    settings, pruning = recipe.repeat_until, recipe.pruning
+    if settings is None or pruning is None:
+        raise RecipeError(f"{recipe.name}: has no sections repeat_until and pruning")
+    return settings, pruning
 
 
 def _limits(

@@ -131,11 +131,11 @@ def import_function(reference: str) -> Callable[[int, int], float]:
         raise RecipeError(f"pruning.function: {reference!r} is not written module:name")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the user's module may fail in any way
         raise RecipeError(
-            f"pruning.function: cannot import {reference!r}: {error}; the folder of the module "
-            f"must be in PYTHONPATH"
-        ) from None
+            f"pruning.function: cannot import {reference!r}: {type(error).__name__}: {error}; the "
+            f"folder of the module must be in PYTHONPATH, and Python must be able to run it"
+        ) from error
     if not callable(function):
         raise RecipeError(f"pruning.function: {reference} is no function but {function!r}")
     return function  # type: ignore[no-any-return]  # what it returns is checked at each call

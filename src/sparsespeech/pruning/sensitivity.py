@@ -27,8 +27,6 @@ from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.checkpoint_digest import checkpoint_digest
 from sparsespeech.training.float_recogniser import build_model
 
-SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
-
 
 def scan_checkpoint(
     checkpoint: Checkpoint,

@@ -90,10 +90,11 @@ class Regrowth(RecipeSection):
 class Pruning(RecipeSection):
     """Magnitude pruning during training.
 
-    ``start`` and ``end`` are shares of all steps, or epochs with ``unit: epochs``; masks change
-    ``updates`` times between them. ``shape`` is the course of the sparsity: ``one_shot`` prunes
-    once, at ``start``; ``iterative`` follows ``stages``; ``function`` calls ``function``, written
-    ``module:name``, with epoch and step. ``exceptions`` maps regular expressions over parameter
+    ``start`` and ``end`` are shares of all steps, or epochs with ``unit: epochs``; masks change at
+    least ``updates`` and at most twice as many times between them, in a shorter ramp at every step.
+    ``shape`` is the course of the sparsity: ``one_shot`` prunes once, at ``start``; ``iterative``
+    follows ``stages``; ``function`` calls ``function``, written ``module:name``, with epoch and
+    step. ``exceptions`` maps regular expressions over parameter
     names to their own final sparsity or settings, the last match counts; ``include`` limits
     pruning to the names that one of its expressions matches. ``from_sensitivity`` is a
     ``sensitivity.json`` whose suggested sparsities, scanned in the same structure, replace
@@ -106,7 +107,7 @@ class Pruning(RecipeSection):
     initial_sparsity: Sparsity = 0.0
     unit: Literal["share", "epochs"] = "share"
     start: Annotated[float, Field(ge=0.0)] = 0.25
-    end: Annotated[float, Field(ge=0.0)] = 0.6
+    end: Annotated[float, Field(ge=0.0)] = 0.5
     updates: Count = 80
     shape: Literal["cubic", "linear", "threshold", "function", "one_shot", "iterative"] = "cubic"
     threshold: ThresholdRamp = ThresholdRamp()

@@ -85,7 +85,7 @@ def choose_utterances(utterances: Sequence[Item], count: int, seed: int) -> list
     return random.Random(seed).sample(list(utterances), min(count, len(utterances)))
 
 
-def normalised_frames(utterance: Utterance, checkpoint: Checkpoint) -> Frames:
+def frames_of_utterance(utterance: Utterance, checkpoint: Checkpoint) -> Frames:
     """Feature frames float64[T, F] of a recording, normalised; raises AudioError."""
     samples = read_audio(utterance.audio_filepath, checkpoint.features.sample_rate_hz).samples
     return frames_of_samples(samples, checkpoint)

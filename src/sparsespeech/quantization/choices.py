@@ -34,10 +34,8 @@ from sparsespeech.model_file.statistics import model_statistics
 from sparsespeech.quantization.calibrate import (
     INPUT,
     Calibration,
-    calibrate,
     choose_utterances,
     frames_of_samples,
-    trained_calibration,
 )
 from sparsespeech.quantization.convert import convert
 from sparsespeech.quantization.fidelity import (
@@ -46,7 +44,12 @@ from sparsespeech.quantization.fidelity import (
     exact_outputs,
     real_outputs,
 )
-from sparsespeech.quantization.post_training import calibration_frames, emulate
+from sparsespeech.quantization.post_training import (
+    activation_ranges,
+    calibration_frames,
+    emulate,
+    shares_weights,
+)
 from sparsespeech.quantization.precision import EIGHT_BIT, Precision
 from sparsespeech.training.checkpoint import Checkpoint
 from sparsespeech.training.float_recogniser import build_model
@@ -103,15 +106,17 @@ def compare_choices(
     """Calibrate on ``count`` of the first, then run every choice on all of ``measured``.
 
     The ranges of fixed-point retraining take the place of calibration as in
-    ``quantize_checkpoint``. Raises ConversionError, CheckpointError or AudioError.
+    ``quantize_checkpoint``. Shared weights are left out with one scale a row, which would undo
+    them. Raises ConversionError, CheckpointError or AudioError.
     """
     network = build_model(checkpoint)
-    calibration = None if recalibrate else trained_calibration(checkpoint)
-    if calibration is None:
-        chosen = choose_utterances(calibration_utterances, count, seed)
-        calibration = calibrate(network, calibration_frames(checkpoint, chosen, progress))
+    chosen = choose_utterances(calibration_utterances, count, seed)
+    sample = calibration_frames(checkpoint, chosen, progress)
+    # EIGHT_BIT stands for all choices: ranges do not depend on bits.
+    calibration = activation_ranges(checkpoint, network, sample, EIGHT_BIT, recalibrate=recalibrate)
     names = [layer.name for layer in checkpoint.graph.layers]
-    forms = [_IntegerForm(checkpoint, calibration, choice, names) for choice in CHOICES]
+    choices = [c for c in CHOICES if not (c.per_row and shares_weights(checkpoint))]
+    forms = [_IntegerForm(checkpoint, calibration, choice, names) for choice in choices]
     decoder = _Decoder(checkpoint)
     float_errors = []
     for utterance in progress.track(measured, description="compare"):

@@ -5,20 +5,20 @@ Axes: n weights of one matrix (its nonzeros), K values of the codebook, M bins.
 Deep compression (Hot Chips report) lets all weights of a matrix share 16 to 64 values. In one
 dimension the best K-means needs no luck: clusters are intervals, so dynamic programming finds the
 best cuts. It runs exactly where there are at most 1,024 different values (int8 weights), else on
-1,024 bins. Lloyd's steps on all weights follow. ``linear`` starts from K values evenly between the
-smallest and the largest weight instead, which keeps rare large weights apart. No step is random.
+about 1,024 bins. Lloyd's steps on all weights follow. ``linear`` starts from K values evenly
+between the smallest and the largest weight instead, which keeps rare large weights apart. No step
+is random.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Initialisation = Literal["optimal", "linear"]
-INITIALISATIONS: tuple[Initialisation, ...] = get_args(Initialisation)
 SMALLEST_CODEBOOK, LARGEST_CODEBOOK = 2, 256
 _BINS = 1024
 _LLOYD_STEPS = 300  # ends long before, when no weight changes its cluster
@@ -62,7 +62,7 @@ def build_codebook(
     if initialisation == "linear":
         start = np.linspace(points.value[0], points.value[-1], size)
     else:
-        start = _best_centres(points.binned(), size)
+        start = _best_centres(points.binned(size), size)
     return Codebook(_lloyd(points, start))
 
 
@@ -82,15 +82,24 @@ class _Points:
         count = np.bincount(place, weights=given, minlength=value.size).astype(np.float64)
         return cls(value, *(_running(count * value**power) for power in range(3)))
 
-    def binned(self) -> _Points:
-        """At most about 1,024 neighbouring groups: half by range, half by number of weights."""
+    def binned(self, least: int) -> _Points:
+        """About 1,024 neighbouring groups: half by range, half by number of weights.
+
+        An outlier may take all cuts by range and a repeated weight all by number; more cuts, by
+        number of different values, leave no fewer than ``least`` groups, which is at most n.
+        """
         size = self.value.size
         if size <= _BINS:
             return self
         by_range = np.linspace(self.value[0], self.value[-1], _BINS // 2)
         by_number = np.linspace(0, self.count[-1], _BINS // 2)
+        by_place = np.linspace(0, size, least + 1).astype(np.int64)
         cuts = np.concatenate(
-            (np.searchsorted(self.value, by_range), np.searchsorted(self.count, by_number), [size])
+            (
+                np.searchsorted(self.value, by_range),
+                np.searchsorted(self.count, by_number),
+                by_place,
+            )
         )
         cuts = np.unique(np.clip(cuts, 0, size))
         return _Points(self.value[cuts[:-1]], self.count[cuts], self.total[cuts], self.square[cuts])

@@ -24,7 +24,7 @@ from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
 from sparsespeech.errors import CheckpointError
 from sparsespeech.quantization.codebook import Codebook, Initialisation, build_codebook
 from sparsespeech.quantization.codebook_retraining import (
-    Retraining,
+    CodebookRetraining,
     RetrainingCourse,
     retrain,
     retraining_speech,
@@ -68,11 +68,13 @@ def share_checkpoint(
     size: int,
     *,
     initialisation: Initialisation,
-    retraining: Retraining | None,
+    retraining: CodebookRetraining | None,
+    features: Path,
     progress: Progress,
 ) -> SharedCheckpoint:
     """Write a run folder ``output`` whose weight matrices hold at most ``size`` values each.
 
+    The folder ``features`` keeps the features of the speech of ``retraining``.
     Raises CheckpointError where ``output`` holds a run already or cannot be written, or where
     ``checkpoint`` was retrained with one scale a row, and what reading the recipe's speech and
     :func:`retrain` raise.
@@ -90,7 +92,7 @@ def share_checkpoint(
     course = RetrainingCourse([], {})
     if retraining is not None:
         recipe = parse_recipe(checkpoint.facts["recipe"], str(checkpoint.path))
-        speech = retraining_speech(checkpoint, recipe, retraining.steps, progress)
+        speech = retraining_speech(checkpoint, recipe, retraining.steps, features, progress)
         network = _network(model, checkpoint, recipe)
         course = retrain(model, codebooks, speech, recipe, retraining, progress, network=network)
     else:

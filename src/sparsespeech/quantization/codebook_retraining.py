@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from rich.progress import Progress
@@ -31,7 +32,7 @@ from sparsespeech.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Retraining:
+class CodebookRetraining:
     """How many steps; ``learning_rate`` falls from its first value to 0 along half a cosine."""
 
     steps: int
@@ -63,7 +64,7 @@ def retrain(
     codebooks: Mapping[str, Codebook],
     speech: RetrainingSpeech,
     recipe: Recipe,
-    settings: Retraining,
+    settings: CodebookRetraining,
     progress: Progress,
     *,
     network: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -130,12 +131,12 @@ def _judge(
 
 
 def retraining_speech(
-    checkpoint: Checkpoint, recipe: Recipe, steps: int, progress: Progress
+    checkpoint: Checkpoint, recipe: Recipe, steps: int, features: Path, progress: Progress
 ) -> RetrainingSpeech:
     """The recipe's training speech in batches, shuffled as from its second epoch on.
 
-    Sources that the recipe leaves before its end are left out, nothing is augmented. Features are
-    kept beside the checkpoint's run. Raises what reading recipe, manifests and recordings raises.
+    Sources that the recipe leaves before its end are left out, nothing is augmented. The folder
+    ``features`` keeps the features. Raises what reading recipe, manifests and recordings raises.
     """
     lasting = [source for source in recipe.data.train if source.until >= 1.0]
     data = recipe.data.model_copy(update={"train": lasting or recipe.data.train})
@@ -143,7 +144,7 @@ def retraining_speech(
         data.train,
         checkpoint.features,
         Alphabet(checkpoint.labels),
-        checkpoint.path.parent.parent / "features",
+        features,
         max_duration_s=data.max_duration_s,
         progress=progress,
     )

@@ -38,6 +38,8 @@ from sparsespeech.model_file.model import (
     OutputLayer,
     SparseMatrix,
 )
+from sparsespeech.model_file.tensors import DIRECTIONS
+from sparsespeech.model_file.weight_rules import row_sums
 from sparsespeech.quantization.calibrate import Calibration
 from sparsespeech.quantization.integer_arrays import (
     integer_matrix,
@@ -45,14 +47,12 @@ from sparsespeech.quantization.integer_arrays import (
     prove_accumulator,
     read_only,
     requantizer,
-    row_sums,
 )
 from sparsespeech.quantization.precision import EIGHT_BIT, Precision
 from sparsespeech.training.checkpoint import Checkpoint
 
 LSTM_OUTPUT = ActivationParameters(LSTM_OUTPUT_SCALE, LSTM_OUTPUT_ZERO_POINT, 0, 255)
 WIDE_LSTM_OUTPUT = ActivationParameters(WIDE_LSTM_OUTPUT_SCALE, 0, -32768, 32767)
-DIRECTIONS = ("forward", "backward")
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.acoustic_model.recurrent import SaturatingLstm
 from sparsespeech.acoustic_model.step_rounding import Grid, StepRounding
-from sparsespeech.errors import ConversionError
+from sparsespeech.errors import NotFiniteError
 from sparsespeech.integer_arithmetic.fixed_point import (
     GATE_SCALE,
     LSTM_OUTPUT_SCALE,
@@ -79,9 +79,9 @@ class FixedPointRetraining:
 
         Frames beyond ``lengths`` (int64[B]) must be 0.0. In training mode the ranges take each
         utterance of the batch, until :meth:`freeze`; :meth:`undo` takes them out again. Wide mode
-        runs without autocast: bfloat16 would undo its bits. Raises ConversionError if an
-        activation is not finite (at every worker, if it is at one), or in evaluation mode before
-        anything was observed.
+        runs without autocast: bfloat16 would undo its bits. Raises NotFiniteError if an
+        activation is not finite (at every worker, if it is at one), and ConversionError where
+        nothing was observed before, in evaluation mode or after :meth:`freeze`.
         """
         if self._model.training:
             self._before = self._states()
@@ -181,8 +181,8 @@ class FixedPointRetraining:
         for low, high in rows_of_all_workers(ends.double()).tolist():
             try:
                 self._observers[name].observe_range(low, high)
-            except ConversionError as error:
-                raise ConversionError(f"{name}: {error}") from None
+            except NotFiniteError as error:
+                raise NotFiniteError(f"{name}: {error}") from None
 
     def _rounded(self, name: str, x: Tensor) -> Tensor:
         """R2: ``x`` of any shape rounded to the range of ``name``, gradient straight through."""

@@ -118,12 +118,6 @@ def prove_accumulator(
         )
 
 
-def row_sums(weights: SparseMatrix) -> NDArray[np.int64]:
-    """Sum of the weights of each row, int64[R]."""
-    running = np.concatenate(([0], np.cumsum(weights.value, dtype=np.int64)))
-    return np.asarray(running[weights.row_start[1:]] - running[weights.row_start[:-1]])
-
-
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """A copy that nobody can write to."""
     copy = array.copy()

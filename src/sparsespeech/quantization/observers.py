@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsespeech.errors import ConversionError
+from sparsespeech.errors import ConversionError, NotFiniteError
 from sparsespeech.integer_arithmetic.fixed_point import ActivationParameters, activation_parameters
 
 DEFAULT_MOMENTUM = 0.99
@@ -56,7 +56,7 @@ class MovingAverageObserver:
     def observe(self, values: Tensor) -> None:
         """Take one tensor of any shape into the average; an empty one changes nothing.
 
-        Raises ConversionError if a value is not finite.
+        Raises NotFiniteError if a value is not finite.
         """
         if values.numel() == 0:
             return
@@ -66,10 +66,10 @@ class MovingAverageObserver:
     def observe_range(self, low: float, high: float) -> None:
         """Take the smallest and the largest value of one tensor into the average.
 
-        Raises ConversionError if one is not finite.
+        Raises NotFiniteError if one is not finite.
         """
         if not (abs(low) < float("inf") and abs(high) < float("inf")):  # also true for NaN
-            raise ConversionError("an activation is not finite; the training run has diverged")
+            raise NotFiniteError("an activation is not finite; the training run has diverged")
         keep, take = self._momentum, 1.0 - self._momentum
         self._minimum = keep * self._minimum + take * low
         self._maximum = keep * self._maximum + take * high

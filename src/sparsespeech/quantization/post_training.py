@@ -6,11 +6,12 @@ calibrated on a sample of utterances.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.progress import Progress
 
+from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.corpora.manifest import Utterance
 from sparsespeech.errors import ConversionError
 from sparsespeech.integer_arithmetic.reference_model import ReferenceExecutor
@@ -19,7 +20,7 @@ from sparsespeech.quantization.calibrate import (
     Frames,
     calibrate,
     choose_utterances,
-    normalised_frames,
+    frames_of_utterance,
     trained_calibration,
 )
 from sparsespeech.quantization.convert import Conversion, convert
@@ -57,16 +58,13 @@ def quantize_checkpoint(
     and ``recalibrate`` is False. Raises ConversionError, CheckpointError or AudioError, the first
     also for shared weights that are to get one scale a row.
     """
-    _refuse_row_scales_of_shared_weights(checkpoint, precision)
     chosen = choose_utterances(utterances, count, seed)
     network = build_model(checkpoint)
-    calibration = None if recalibrate else trained_calibration(checkpoint)
     measured: list[Frames] = []
-    if calibration is None:
-        frames = calibration_frames(checkpoint, chosen, progress, keep=measured)
-        calibration = calibrate(network, frames)
-    else:
-        measured += [normalised_frames(u, checkpoint) for u in chosen[:MEASURED_UTTERANCES]]
+    frames = calibration_frames(checkpoint, chosen, progress, keep=measured)
+    calibration = activation_ranges(checkpoint, network, frames, precision, recalibrate=recalibrate)
+    if not measured:  # the ranges are those of retraining
+        measured += [frames_of_utterance(u, checkpoint) for u in chosen[:MEASURED_UTTERANCES]]
     conversion = convert(checkpoint, calibration, precision)
     emulation = emulate(checkpoint, calibration, precision)
     fidelity = compare(
@@ -78,14 +76,39 @@ def quantize_checkpoint(
     return QuantizedCheckpoint(conversion, calibration, fidelity)
 
 
-def _refuse_row_scales_of_shared_weights(checkpoint: Checkpoint, precision: Precision) -> None:
-    codebook = checkpoint.facts["progress"].get("codebook")
-    if codebook and precision.per_row:
+def activation_ranges(
+    checkpoint: Checkpoint,
+    network: DeepSpeech,
+    frames: Iterable[Frames],
+    precision: Precision,
+    *,
+    recalibrate: bool = False,
+) -> Calibration:
+    """The ranges of fixed-point retraining, else those of ``frames``, each float64[T, F].
+
+    Frames are drawn only if the checkpoint has no ranges, or with ``recalibrate``. Raises
+    ConversionError for shared weights that are to get one scale a row, and for ranges that cannot
+    be; CheckpointError for trained ranges of another graph.
+    """
+    refuse_row_scales_of_shared_weights(checkpoint, precision)
+    trained = None if recalibrate else trained_calibration(checkpoint)
+    return calibrate(network, frames) if trained is None else trained
+
+
+def refuse_row_scales_of_shared_weights(checkpoint: Checkpoint, precision: Precision) -> None:
+    """Raise ConversionError where ``precision`` would undo the sharing of ``compress``."""
+    if shares_weights(checkpoint) and precision.per_row:
+        values = checkpoint.facts["progress"]["codebook"]["values"]
         raise ConversionError(
-            f"{checkpoint.path}: its matrices share {codebook['values']} values each, and with one "
-            "scale a row equal weights become different integers; give --per-matrix, or quantize "
+            f"{checkpoint.path}: its matrices share {values} values each, and with one scale a row "
+            "equal weights become different integers; give --per-matrix to 'quantize', or quantize "
             "the checkpoint from before 'compress' and share the integers of the model file"
         )
+
+
+def shares_weights(checkpoint: Checkpoint) -> bool:
+    """Whether ``compress`` has given the matrices of a checkpoint a codebook each."""
+    return bool(checkpoint.facts["progress"].get("codebook"))
 
 
 def calibration_frames(
@@ -96,7 +119,7 @@ def calibration_frames(
 ) -> Iterator[Frames]:
     """Normalised frames float64[T, F] of each recording; the first ones also go to ``keep``."""
     for utterance in progress.track(chosen, description="calibrate"):
-        current = normalised_frames(utterance, checkpoint)
+        current = frames_of_utterance(utterance, checkpoint)
         if keep is not None and len(keep) < MEASURED_UTTERANCES:
             keep.append(current)
         yield current

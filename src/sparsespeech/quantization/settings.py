@@ -34,6 +34,16 @@ class FixedPoint(RecipeSection):
         """First step with fake-quantize and first step with fixed ranges, of ``steps``."""
         return round(self.start * steps), round(self.freeze * steps)
 
+    def check_run(self, steps: int) -> None:
+        """Raise ValueError where a run of ``steps`` has no step in which ranges are observed."""
+        first, frozen = self.first_steps(steps)
+        if not first < frozen:
+            raise ValueError(
+                f"fixed_point.start {self.start} and fixed_point.freeze {self.freeze} are both "
+                f"step {first} of {steps}: ranges are observed in between, in one step at least; "
+                f"move them apart or raise optimizer.steps"
+            )
+
     @model_validator(mode="after")
     def _consistent(self) -> FixedPoint:
         if not self.start < self.freeze:

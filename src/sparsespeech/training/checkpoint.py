@@ -1,7 +1,8 @@
 """Checkpoints: a folder of safetensors and JSON, written atomically.
 
-``model.safetensors`` holds ``weights.NAME``, ``average.NAME`` and ``masks.NAME``, and
-``fixed_point.NAME`` once fixed-point retraining has started;
+``model.safetensors`` holds ``weights.NAME``, ``average.NAME``, ``policy.NAME`` (what the policy
+remembers of past steps), ``masks.NAME`` where the run prunes, ``thresholds.GROUP`` once a threshold
+ramp has begun and ``fixed_point.NAME`` once fixed-point retraining has started;
 ``optimizer.safetensors`` the moments; ``state.json`` everything else. Random numbers of a step
 are drawn from generators seeded by (seed, step), so no generator state is kept, and a run that
 is killed at any moment goes on from its last folder to the same bits.
@@ -80,9 +81,9 @@ def save_checkpoint(
     tensors: Mapping[str, Tensor],
     optimizer: Mapping[str, Tensor],
     state: Mapping[str, Any],
-    keep: int,
+    keep: int | None,
 ) -> Path:
-    """Write ``run/checkpoints/step-N`` and remove all but the ``keep`` newest.
+    """Write ``run/checkpoints/step-N`` and remove all but the ``keep`` newest; None keeps all.
 
     Raises CheckpointError, the older checkpoints untouched, where the disk is full or read-only.
     """
@@ -111,7 +112,7 @@ def save_checkpoint(
         if list_checkpoints(run):
             advice = "earlier checkpoints are intact, free space and use --resume"
         raise CheckpointError(f"{target}: cannot save the checkpoint: {error}; {advice}") from None
-    for old in list_checkpoints(run)[:-keep]:
+    for old in list_checkpoints(run)[:-keep] if keep is not None else []:
         _remove(old)
     return target
 

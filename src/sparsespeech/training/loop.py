@@ -5,6 +5,7 @@ What a step does is in ``session.py``.
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -30,13 +31,15 @@ def train(
     stop_after: int | None = None,
     threads: int | None = None,
     tensorboard: bool = False,
+    files_may_move: bool = False,
 ) -> Path:
     """Run ``recipe`` in the folder ``run`` and return the last checkpoint.
 
     ``resume`` goes on from the newest checkpoint of ``run`` (or starts if there is none);
     ``stop_after`` ends the session early after that many steps of the whole run; ``threads`` is
-    the number of CPU threads. Raises RecipeError, ManifestError, AudioError, CheckpointError, and
-    TrainingError if the run diverges.
+    the number of CPU threads; with ``files_may_move`` the first checkpoint and the scan that the
+    recipe names may lie elsewhere when the run goes on. Raises RecipeError, ManifestError,
+    AudioError, CheckpointError, and TrainingError if the run diverges.
     """
     keep_freed_memory()
     if threads is not None:
@@ -49,19 +52,20 @@ def train(
             )
         barrier(workers)  # nobody writes before all have looked
         session = Session.build(recipe, run, progress, rank, workers, resume=resume)
-        first = session.restore() if resume else 0
+        first = session.restore(files_may_move=files_may_move) if resume else 0
         if rank == 0:
             text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
             atomic_file.write_text(run / "recipe.yaml", text)
         log = RunLog(
             run, first, enabled=rank == 0, tensorboard=tensorboard, console=progress.console
         )
-        if first == 0:
-            log.write(0, session.corpus_figures())
-            for utterance in session.unalignable():
-                log.report(0, left_out(utterance))
-        steps = min(recipe.optimizer.steps, stop_after or recipe.optimizer.steps)
-        _train_steps(session, range(first, steps), log, progress)
+        with closing(log):
+            if first == 0:
+                log.write(0, session.corpus_figures())
+                for utterance in session.unalignable():
+                    log.report(0, left_out(utterance))
+            steps = min(recipe.optimizer.steps, stop_after or recipe.optimizer.steps)
+            _train_steps(session, range(first, steps), log, progress)
         if rank == 0:
             session.save(max(first, steps))
         barrier(workers)

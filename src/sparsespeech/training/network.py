@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
 from sparsespeech.acoustic_model.lstmp import Lstmp
 from sparsespeech.errors import RecipeError
-from sparsespeech.graph import Linear, deepspeech, lstmp
+from sparsespeech.graph import Graph, Linear, deepspeech, lstmp
 from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.pruning.schedule import import_function
 from sparsespeech.pruning.settings import Pruning
@@ -22,16 +22,17 @@ from sparsespeech.training.initial_graph import initial_graph
 from sparsespeech.training.recipe import Recipe, expand_path
 
 
-def build_network(recipe: Recipe) -> DeepSpeech:
+def build_network(recipe: Recipe, resumed: Graph | None = None) -> DeepSpeech:
     """The network of the recipe with the initial weights of its seed.
 
+    ``resumed`` are the layers of a run that goes on, which needs its ``model.initial`` no more.
     Raises RecipeError where the recipe's pruning does not fit the network.
     """
     torch.manual_seed(recipe.seed)
     features = recipe.feature_config()
     labels = len(recipe.data.symbols) + 1  # the blank
     if recipe.model.architecture == "initial":
-        graph = initial_graph(recipe)
+        graph = resumed or initial_graph(recipe)
     elif recipe.model.architecture == "lstmp":
         graph = lstmp(
             recipe.model.hidden,

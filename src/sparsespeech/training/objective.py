@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sparsespeech.errors import ConversionError
+from sparsespeech.errors import NotFiniteError
 from sparsespeech.training.batch_loading import SpeechBatch
 from sparsespeech.training.distillation import Teacher
 from sparsespeech.training.distributed import sum_over_workers
@@ -94,7 +94,7 @@ def network_loss(
     """
     try:
         return batch_loss(network(batch.frames, batch.lengths), batch, blank, teacher)
-    except ConversionError:
+    except NotFiniteError:
         with torch.no_grad():
             output = model(batch.frames, batch.lengths)
         return broken_loss(ctc_losses(output, batch, blank))

@@ -3,7 +3,8 @@
 - The loss of an utterance, or the gradient, is NaN or infinite: the step is left out. Neither
   weights nor moments nor their average move, nor the ranges of fixed-point retraining; the log
   names the utterances. Several such steps in a row end the run.
-  No checkpoint is written meanwhile: the cause may already be in the weights.
+  No checkpoint is written meanwhile: the cause may already be in the weights. Only a session that
+  ends writes one, and then removes none of the older.
 - The gradient explodes: it is clipped, as every gradient is, and the log says so.
 - A text that is longer than its frames: the data set leaves the utterance out (``dataset.py``).
 

@@ -186,6 +186,8 @@ class Recipe(RecipeSection):
             self.pruning.check_decay(self.optimizer.decay_start)
             if self.repeat_until is not None:
                 self.pruning.check_rounds()
+        if self.fixed_point is not None:
+            self.fixed_point.check_run(self.optimizer.steps)
         return self
 
     def feature_config(self) -> MfccConfig:

@@ -17,6 +17,9 @@ from sparsespeech.training.recipe import Recipe, expand_path, parse_recipe
 _FREE_SECTIONS = ("logging", "name")
 # Of several expressions that match a matrix the last one counts, so their order does too.
 _ORDERED_KEY = "pruning.exceptions"
+# What the rounds of ``repeat_until`` have from each other: it moves with their folder. The scan is
+# compared by its content (run_inputs), which holds the digest of the checkpoint.
+_MOVABLE_FILES = (("model", "initial"), ("pruning", "from_sensitivity"))
 
 
 def check_inputs(recipe: Recipe, *, resumed: bool) -> None:
@@ -46,11 +49,17 @@ def run_inputs(
 
 
 def check_same_run(
-    folder: Path, state: dict[str, Any], recipe: Recipe, inputs: dict[str, Any]
+    folder: Path,
+    state: dict[str, Any],
+    recipe: Recipe,
+    inputs: dict[str, Any],
+    *,
+    files_may_move: bool = False,
 ) -> None:
     """Raise CheckpointError unless the checkpoint ``folder`` is one of this run.
 
-    ``state`` is its ``state.json``: recipe and ``inputs`` (:func:`run_inputs`) must be the same.
+    ``state`` is its ``state.json``: recipe and ``inputs`` (:func:`run_inputs`) must be the same,
+    with ``files_may_move`` but for the paths of a round of ``repeat_until``.
     """
     ours = {**recipe.model_dump(mode="json"), **inputs}
     # Parsed anew: a key that came later has its default in older runs.
@@ -58,6 +67,9 @@ def check_same_run(
     theirs = {**recipe_then, **{key: state["progress"].get(key) for key in inputs}}
     for section in _FREE_SECTIONS:
         theirs[section] = ours[section]
+    for section, key in _MOVABLE_FILES if files_may_move else ():
+        if ours[section] and theirs[section]:
+            theirs[section][key] = ours[section][key]
     different = first_difference(theirs, ours)
     if different:
         raise CheckpointError(

@@ -40,7 +40,7 @@ class RunLog:
         self._path = run / "log.jsonl"
         self._enabled = enabled
         self._latest: dict[str, float] = {}
-        self._writer = _tensorboard_writer(run) if tensorboard and enabled else None
+        self._writer = _tensorboard_writer(run, first) if tensorboard and enabled else None
         if enabled and self._path.is_file():
             rows = read_log(self._path) if first > 0 else []
             lines = [json.dumps(row) + "\n" for row in rows if row["step"] <= first]
@@ -75,6 +75,11 @@ class RunLog:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line) + "\n")
 
+    def close(self) -> None:
+        """Write out what TensorBoard has not been given yet."""
+        if self._writer is not None:
+            self._writer.close()
+
     def line(self) -> str:
         """Loss, WER, sparsity, speed and utilisation for the progress bar."""
         shown = {
@@ -106,11 +111,12 @@ def training_progress(visible: bool) -> Iterator[Progress]:
         yield progress
 
 
-def _tensorboard_writer(run: Path) -> Any:
+def _tensorboard_writer(run: Path, first: int) -> Any:
+    """What shows nothing that an earlier session wrote after step ``first``."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise MissingDependencyError(
             "TensorBoard logs need: pip install 'sparsespeech[tensorboard]'"
         ) from None
-    return SummaryWriter(str(run / "tensorboard"))
+    return SummaryWriter(str(run / "tensorboard"), purge_step=first + 1 if first > 0 else 0)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.progress import Progress
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
 from sparsespeech.training import checkpoint as checkpoints
 from sparsespeech.training.batch_loading import BatchLoader, Normalisation, SpeechBatch
+from sparsespeech.training.checkpoint_state import read_checkpoint_state
 from sparsespeech.training.dataset import SpeechDataset, Unalignable, load_dataset
 from sparsespeech.training.development import development_figures
 from sparsespeech.training.distillation import Teacher
@@ -66,6 +66,10 @@ class Session:
     policy: StepPolicy
     throughput: Throughput
 
+    def __post_init__(self) -> None:
+        """Skip the zeros that are kept from the first step on, as a resumed run does."""
+        self._skip_pruned_weights()
+
     @classmethod
     def build(
         cls,
@@ -79,14 +83,16 @@ class Session:
     ) -> Session:
         """Load data, build model, optimizer and masks as they are before step 0.
 
-        With ``resume`` the normalisation comes from the run's newest checkpoint, if there is one.
+        With ``resume`` the normalisation and the layers of ``architecture: initial`` come from the
+        run's newest checkpoint, if there is one.
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         resumed = resume and bool(checkpoints.list_checkpoints(run))
         check_inputs(recipe, resumed=resumed)
         alphabet, features = Alphabet(tuple(recipe.data.symbols)), recipe.feature_config()
+        newest = read_checkpoint_state(checkpoints.find_checkpoint(run)) if resumed else None
         # What can be wrong with the network shows before the features of hours are computed.
-        model = build_network(recipe)
+        model = build_network(recipe, newest.graph if newest is not None else None)
         path = None if resumed else recipe.model.initial
         initial = load_initial_weights(model, path) if path is not None else None
         dataset, development = (
@@ -101,9 +107,8 @@ class Session:
             for sources in (recipe.data.train, [recipe.data.development])
         )
         mean, deviation = initial or dataset.normalisation()
-        if resumed:
-            state = checkpoints.read_state(checkpoints.find_checkpoint(run))
-            mean, deviation = np.array(state["mean"]), np.array(state["deviation"])
+        if newest is not None:
+            mean, deviation = newest.mean, newest.deviation
         model.to(device)
         loader = BatchLoader.build(
             recipe, dataset, Normalisation(mean, deviation), device, rank, workers
@@ -197,11 +202,14 @@ class Session:
             )
 
     def _network(self, step: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """What computes log-probabilities: from its start on, fixed-point retraining."""
+        """What computes log-probabilities: from its start on, fixed-point retraining.
+
+        Ranges are not frozen before there are any: every step so far may have been skipped.
+        """
         if self.fixed_point is None or self.recipe.fixed_point is None:
             return self.model
         start, freeze = self.recipe.fixed_point.first_steps(self.recipe.optimizer.steps)
-        if step >= freeze:
+        if step >= freeze and self.fixed_point.observed:
             self.fixed_point.freeze()
         return self.fixed_point.forward if step >= start else self.model
 
@@ -250,7 +258,10 @@ class Session:
         return self.loader.dataset.unalignable + self.development.unalignable
 
     def save(self, step: int) -> None:
-        """Write the checkpoint of the state before ``step``."""
+        """Write the checkpoint of the state before ``step``.
+
+        After a skipped step no older one is removed: the weights may be what is wrong.
+        """
         tensors = {f"weights.{name}": p.detach() for name, p in self.model.named_parameters()}
         tensors |= {f"average.{name}": t for name, t in self.average.values.items()}
         tensors |= {f"policy.{name}": t for name, t in self.policy.tensors().items()}
@@ -278,18 +289,23 @@ class Session:
             tensors,
             checkpoints.optimizer_tensors(self.optimizer, self._parameter_names()),
             state,
-            self.recipe.logging.keep_checkpoints,
+            None if self.policy.skipped_in_a_row else self.recipe.logging.keep_checkpoints,
         )
 
-    def restore(self) -> int:
-        """Load the newest checkpoint of the run, if any; returns the step to go on with."""
+    def restore(self, *, files_may_move: bool = False) -> int:
+        """Load the newest checkpoint of the run, if any; returns the step to go on with.
+
+        ``files_may_move`` is that of :func:`check_same_run`, which raises CheckpointError.
+        """
         if not checkpoints.list_checkpoints(self.run):
             return 0
         folder = checkpoints.find_checkpoint(self.run)
         state = checkpoints.read_state(folder)
         tensors = checkpoints.read_tensors(folder, "model")
         try:
-            check_same_run(folder, state, self.recipe, self._inputs())
+            check_same_run(
+                folder, state, self.recipe, self._inputs(), files_may_move=files_may_move
+            )
             self.model.load_state_dict(checkpoints.select(tensors, "weights"))
             self.average.load(checkpoints.select(tensors, "average"))
             self.policy.load(checkpoints.select(tensors, "policy"))

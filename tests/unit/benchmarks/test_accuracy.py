@@ -14,6 +14,7 @@ from sparsespeech.benchmarks.accuracy_plan import parse_plan
 from sparsespeech.benchmarks.accuracy_request import Recognised, Request
 from sparsespeech.benchmarks.plots import draw
 from sparsespeech.benchmarks.result import BenchResult
+from sparsespeech.errors import BenchmarkError
 from sparsespeech.evaluation.word_error_rate import count_errors
 
 UTTERANCES = 10  # of ten words each: one wrong word is one per cent
@@ -168,6 +169,15 @@ def test_the_curve_counts_the_smaller_of_file_and_plain_bytes() -> None:
     two = [*PLAN["tried"]["runs"], {"checkpoint": "s2"}]
     both, _ = measure({**PLAN, "tried": {"manifest": "dev", "runs": two}})
     assert both.table("tried")[1]["difference"] == pytest.approx(3.0)
+
+
+def test_no_corpus_takes_the_name_of_another_table() -> None:
+    result, _ = measure({**PLAN, **corpus(single={"9054": "s0"})})
+    others = {row["table"] for row in result.rows if row["table"].isidentifier()} - {"an4"}
+    assert others == {"medians", "published", "tried"}
+    for name in others:
+        with pytest.raises(BenchmarkError, match=f"corpora.{name}: the result has a table"):
+            parse_plan({"corpora": {name: {"manifest": "m", "pairs": PAIRS}}})
 
 
 SINGLE = corpus(pairs=[], single={"9054": "s0"})

@@ -73,6 +73,16 @@ def corpus(**changes: Any) -> dict[str, Any]:
         ({}, "nothing to measure"),
         ({"corpus": {}}, "unknown key 'corpus'"),
         ({"corpora": {"AN 4": {}}}, "corpora.AN 4: the name becomes part"),
+        (
+            {"corpora": {"tried": corpus()["corpora"]["an4"]}},
+            "corpora.tried: the result has a table",
+        ),
+        (
+            corpus(single={"a": "x", "a_float": "y"}),
+            "an4.single: two runs have the figure 'a_float'",
+        ),
+        (corpus(single={"a": "x", "a_lm": "y"}, lm="l"), "two runs have the figure 'a_lm'"),
+        (corpus(single={1: "x", "1": "y"}), "two runs have the figure '1'"),
         (corpus(manifest=None), "corpora.an4.manifest: expected a path"),
         (corpus(pairs=[]), "names no pairs"),
         (corpus(pairs="x"), "corpora.an4.pairs: expected a list"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
-from sparsespeech.benchmarks.hypothesis_cache import HypothesisCache, file_digest
+from sparsespeech.benchmarks.hypothesis_cache import HypothesisCache
 from sparsespeech.errors import BenchmarkError
 
 KEY = {"checkpoint": "c", "manifest": "m", "split": None, "decoder": {"decoder": "greedy"}}
@@ -31,8 +30,3 @@ def test_a_damaged_file_is_not_decoded_again_in_silence(tmp_path: Path, damage: 
     file.write_text(damage)
     with pytest.raises(BenchmarkError, match="remove the file to decode again"):
         cache.find(KEY)
-
-
-def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"abc")
-    assert file_digest(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 
 from sparsespeech.cli import accuracy_runs
 from sparsespeech.cli.main import main
+from sparsespeech.corpora.manifest import read_manifest, write_manifest
 from sparsespeech.evaluation.word_error_rate import count_errors, word_error_rate
 from sparsespeech.model_file.reader import read_model
 from tests.random_checkpoints import random_checkpoint, write_checkpoint
@@ -32,15 +35,34 @@ def runs(tmp_path: Path, manifest: Path) -> Path:
     return tmp_path
 
 
-def save(run: Path, seed: int, sparsity: float, manifest: Path) -> None:
+def save(
+    run: Path,
+    seed: int,
+    sparsity: float,
+    manifest: Path,
+    quantization: dict[str, Any] | None = None,
+) -> None:
     checkpoint = random_checkpoint(
         seed, hidden=6, context=2, coefficients=26, labels=3, sparsity=sparsity
     )
     recipe = {
         "data": {"train": [{"manifest": str(manifest), "split": "train"}]},
-        "quantization": {"calibration_utterances": 2},
+        "quantization": {"calibration_utterances": 2, **(quantization or {})},
     }
     write_checkpoint(run, checkpoint, recipe)
+
+
+def note_decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that grows by the model of each decoding."""
+    decoded: list[str] = []
+    recognise_all = accuracy_runs.recognise_all
+
+    def noted(model: str, *arguments: Any) -> Any:
+        decoded.append(model)
+        return recognise_all(model, *arguments)
+
+    monkeypatch.setattr(accuracy_runs, "recognise_all", noted)
+    return decoded
 
 
 def bench(runs: Path, *arguments: object) -> int:
@@ -80,7 +102,9 @@ def test_rows_agree_with_evaluate_and_quantize(
     for row, expected in zip(rows[2:4], json.loads(capsys.readouterr().out)["models"], strict=True):
         for key in ("wer", "wer_low", "wer_high", "cer"):
             assert row[key] == pytest.approx(expected[key], rel=1e-5)
-    assert answer["config"]["corpora"]["tones"]["manifest"] == "manifest.jsonl"
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    described = {"manifest": "manifest.jsonl", "sha256": digest}
+    assert answer["config"]["corpora"]["tones"] == described
 
 
 def test_the_same_again_decodes_and_quantizes_nothing(
@@ -91,14 +115,7 @@ def test_the_same_again_decodes_and_quantizes_nothing(
 ) -> None:
     assert bench(runs, *pairs(runs, manifest), "--json") == 0
     first = json.loads(capsys.readouterr().out)
-    decoded: list[str] = []
-    recognise_all = accuracy_runs.recognise_all
-
-    def noted(model: str, *arguments: Any) -> Any:
-        decoded.append(model)
-        return recognise_all(model, *arguments)
-
-    monkeypatch.setattr(accuracy_runs, "recognise_all", noted)
+    decoded = note_decoded(monkeypatch)
     assert bench(runs, *pairs(runs, manifest), "--json") == 0
     second = json.loads(capsys.readouterr().out)
     assert decoded == []
@@ -112,6 +129,43 @@ def test_the_same_again_decodes_and_quantizes_nothing(
     assert len(decoded) == 2  # another checkpoint by the same name: float and int8
     assert bench(runs, *pairs(runs, manifest), "--limit", "2") == 0
     assert len(decoded) == 2 + 8
+
+
+def test_other_recordings_under_the_same_names_are_other_speech(
+    runs: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested = write_corpus(runs / "tested", 4, letters="ab")
+    plan = {
+        "corpora": {"t": {"manifest": str(tested), "single": {"x": str(runs / "s0")}}},
+        "calibration": str(write_corpus(runs / "calibration", 4, letters="ab")),
+    }
+    (runs / "plan.yaml").write_text(json.dumps(plan))
+    assert bench(runs, runs / "plan.yaml") == 0
+    decoded = note_decoded(monkeypatch)
+    text = tested.read_bytes()
+    write_corpus(runs / "loud", 4, seed=9, letters="ab")
+    shutil.copy(runs / "loud" / "0002.wav", runs / "tested" / "0002.wav")
+    assert tested.read_bytes() == text
+    assert bench(runs, runs / "plan.yaml") == 0
+    models = runs / "work" / "models"
+    assert (len(decoded), len(list(models.iterdir()))) == (2, 1)  # float and int8, as it was
+    for number in range(4):  # whichever two are chosen
+        shutil.copy(runs / "loud" / f"{number:04d}.wav", runs / "calibration")
+    assert bench(runs, runs / "plan.yaml") == 0
+    assert (len(decoded), len(list(models.iterdir()))) == (3, 2)  # another int8 model
+    assert len({read_model(path).input.scale for path in models.iterdir()}) == 2
+    assert bench(runs, runs / "plan.yaml") == 0
+    assert len(decoded) == 3
+
+
+def test_another_version_of_the_program_decodes_again(
+    runs: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bench(runs, *pairs(runs, manifest)) == 0
+    decoded = note_decoded(monkeypatch)
+    monkeypatch.setattr(accuracy_runs, "__version__", "another")
+    assert bench(runs, *pairs(runs, manifest)) == 0
+    assert len(decoded) == 8  # four checkpoints, float and int8
 
 
 def test_what_is_kept_is_what_is_scored(
@@ -232,6 +286,56 @@ def test_what_is_bad_is_found_before_anything_is_measured(
     assert message.format(**facts) in said
     assert said.count("\n") == 1
     assert not (runs / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("speaker", "options", "message"),
+    [
+        ("", (), "its utterances (4) name no speaker"),
+        ("anna", (), "its utterances (4) name one speaker only, 'anna'"),
+        (None, ("--limit", "1"), "its utterances (1) name one speaker only, 's0'"),
+    ],
+)
+def test_speakers_are_there_before_anything_is_measured(
+    runs: Path,
+    manifest: Path,
+    speaker: str | None,
+    options: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    test = runs / "test.jsonl"
+    utterances = read_manifest(manifest)
+    if speaker is not None:
+        utterances = [replace(utterance, speaker=speaker) for utterance in utterances]
+    write_manifest(test, utterances)
+    command = [*pairs(runs, test)[2:], "--manifest", test, *options]
+    assert bench(runs, *command, "--by-speaker") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"sparsespeech: error: corpora.tones.manifest: {test}: {message}")
+    assert said.count("\n") == 1
+    assert not (runs / "work").exists()
+
+
+def test_scales_that_would_undo_shared_weights_are_refused_for_int8(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(runs / "rows", 3, 0.5, manifest, {"per_row": True})
+    command = ["compress", str(runs / "rows"), "--codebook", "4", "--output", str(runs / "shared")]
+    assert main(command) == 0
+    plan = runs / "plan.yaml"
+    shared = str(runs / "shared")
+    corpus = {"manifest": str(manifest), "single": {"x": shared}}
+    plan.write_text(json.dumps({"corpora": {"t": corpus}}))
+    capsys.readouterr()
+    assert bench(runs, plan) == 2
+    said = capsys.readouterr().err
+    assert "corpora.t.single.x: " in said and "share 4 values each" in said
+    assert said.count("\n") == 1
+    assert not (runs / "work").exists()
+    tried = {"manifest": str(manifest), "runs": [{"checkpoint": shared}]}
+    plan.write_text(json.dumps({"tried": tried}))
+    assert bench(runs, plan) == 0  # in float they are what they are
 
 
 def test_damaged_weights_are_found_before_anything_is_measured(

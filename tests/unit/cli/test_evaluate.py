@@ -117,6 +117,28 @@ def test_silence_has_no_words(
     assert (figures["wer"], figures["insertions"]) == (0.0, 0)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--limit", "1"], "its utterances (1) name one speaker only, 'speaker0'"),
+        (["--split", "held-out"], "its utterances (1) name one speaker only, 'speaker0'"),
+    ],
+)
+def test_one_speaker_has_no_interval_by_speaker(
+    options: list[str],
+    message: str,
+    model: Path,
+    manifest: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Recogniser, "log_probabilities", None)  # nothing is decoded first
+    assert main(["evaluate", str(model), str(manifest), "--by-speaker", *options]) == 2
+    said = capsys.readouterr().err
+    assert f"{manifest}: {message}" in said and "leave out --by-speaker" in said
+    assert said.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_several_processes_find_the_same(
     model: Path, manifest: Path, capsys: pytest.CaptureFixture[str]

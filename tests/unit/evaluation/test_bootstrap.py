@@ -1,11 +1,14 @@
 """Bootstrap intervals: exact in degenerate cases, right on average otherwise."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sparsespeech.errors import ManifestError
 from sparsespeech.evaluation.bootstrap import (
+    check_speakers,
     mean_paired_difference,
     paired_difference,
     rate_interval,
@@ -45,6 +48,23 @@ def test_speakers_that_differ_widen_the_interval() -> None:
     by_utterance = rate_interval(errors, [10] * 200)
     by_speaker = rate_interval(errors, [10] * 200, speakers=speakers)
     assert by_speaker[1] - by_speaker[0] > 3 * (by_utterance[1] - by_utterance[0])
+
+
+@pytest.mark.parametrize(
+    ("speakers", "message"),
+    [
+        (["", ""], "name no speaker, "),
+        (["anna", "anna", "anna"], "name one speaker only, 'anna', "),
+        (["anna", ""], "name one speaker only, 'anna', "),
+    ],
+)
+def test_fewer_than_two_speakers_are_refused(speakers: list[str], message: str) -> None:
+    with pytest.raises(ManifestError, match=f"^m.jsonl: .* {message}.*two at least"):
+        check_speakers(speakers, Path("m.jsonl"))
+
+
+def test_two_speakers_are_enough() -> None:
+    check_speakers(["anna", "", "bert"], Path("m.jsonl"))
 
 
 def test_intervals_are_reproducible_and_seeded() -> None:

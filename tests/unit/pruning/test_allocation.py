@@ -157,3 +157,46 @@ def test_the_total_is_met_and_no_threshold_is_broken(
     for one in curves:
         most = largest_sparsity(one.increases(1.0), found.loss_increase)
         assert found.matrices[one.name] <= most + 1e-4
+
+
+def test_zeros_that_are_there_count_where_all_is_free() -> None:
+    flat = [
+        curve("a", 100, *[1.0] * 4, present=0.9),
+        curve("b", 100, *[1.0] * 4, present=0.1),
+    ]
+    found = allocate(flat, 1.0, 0.6, free("a", "b"))
+    # 0.1 is missing. Of what they bear beyond their zeros, 0.08 and 0.88, each gets the same share.
+    share = 0.1 / 0.48
+    assert found.matrices["a"] == pytest.approx(0.9 + 0.08 * share, abs=1e-4)
+    assert found.matrices["b"] == pytest.approx(0.1 + 0.88 * share, abs=1e-4)
+    assert found.total == pytest.approx(0.6, abs=1e-4)
+    found = allocate(flat, 1.0, 0.3, free("a", "b"))
+    assert (found.matrices, found.total) == ({"a": 0.9, "b": 0.1}, pytest.approx(0.5))
+
+
+@given(
+    matrices=st.lists(
+        st.tuples(
+            st.integers(1, 10**6),
+            st.floats(0.0, 0.98),
+            st.lists(st.sampled_from([1.0, 1.0, 1.1, 2.0, 0.9]), min_size=4, max_size=4),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    target=st.floats(0.0, 0.98),
+)
+def test_the_total_is_that_of_pruning_which_keeps_the_zeros(
+    matrices: list[tuple[int, float, list[float]]], target: float
+) -> None:
+    curves = [
+        curve(f"m{n}", size, *losses, present=present)
+        for n, (size, present, losses) in enumerate(matrices)
+    ]
+    sizes = {one.name: one.parameters for one in curves}
+    found = allocate(curves, 1.0, target, free(*sizes))
+    present = {one.name: one.present for one in curves}
+    kept = {name: max(found.matrices[name], present[name]) for name in sizes}
+    assert found.total == pytest.approx(total_sparsity(kept, sizes), abs=1e-4)
+    wanted = max(target, total_sparsity(present, sizes))
+    assert found.total == pytest.approx(wanted, abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,9 @@ def test_rounds_prune_further_by_the_scan_and_keep_zeros(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("folder", ["stopped", "moved"])
 def test_a_stopped_loop_goes_on_to_the_same_end(
-    dense: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dense: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     recipe = loop_recipe(dense, rounds=2)
     whole = repeat_until(recipe, tmp_path / "whole")
@@ -108,9 +110,10 @@ def test_a_stopped_loop_goes_on_to_the_same_end(
     monkeypatch.setattr(
         scan_suggestion, "scan_checkpoint", scan := Counted(scan_suggestion.scan_checkpoint)
     )
-    after = repeat_until(recipe, tmp_path / "stopped")
+    (tmp_path / "stopped").rename(tmp_path / folder)
+    after = repeat_until(recipe, tmp_path / folder)
     assert [run.name for run in calls] == ["round-01", "round-02", "round-02"]
-    assert len(scan.calls) == 1  # of round 2, which was complete already
+    assert not scan.calls  # round 2 had begun to train by its own
     digests = [
         [checkpoint_digest(load_checkpoint(Path(done.checkpoint))) for done in loop.rounds]
         for loop in (whole, after)
@@ -239,6 +242,24 @@ def test_structures_that_do_not_fit_fail_before_any_speech_is_read(
     with pytest.raises(RecipeError, match="leaves no weight in a bank of 2"):
         repeat_until(parse_recipe(values, "r"), tmp_path / "loop")
     assert not (tmp_path / "loop").exists()
+
+
+def test_a_final_sparsity_out_of_reach_fails_before_the_first_round(
+    dense: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = loop_recipe(dense).model_dump(mode="json")
+    values["pruning"]["final_sparsity"] = 0.97  # 0.95 is the largest that is scanned
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(values))
+    assert main(["train", str(recipe), "--output", str(tmp_path / "loop")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "repeat_until: a total sparsity of 0.97 is out of reach" in said
+    assert re.search(r"come to 0\.9\d+ at most", said)
+    assert not (tmp_path / "loop").exists()
+    # A loop whose last round asks for less than the final sparsity is fine.
+    values["repeat_until"]["rounds"] = 1
+    assert len(repeat_until(parse_recipe(values, "r"), tmp_path / "loop").rounds) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsespeech.errors import RecipeError
+from sparsespeech.pruning.masks import build_schedule
 from sparsespeech.pruning.schedule import NarangRamp, PowerRamp, UserRamp, import_function
+from sparsespeech.pruning.settings import Pruning
 
 CUBIC = PowerRamp(start=100, end=500, interval=40)
 
@@ -98,3 +100,32 @@ def test_functions_are_imported_by_name(tmp_path: Path, monkeypatch: pytest.Monk
             import_function(wrong)
     with pytest.raises(RecipeError, match="no function but 3"):
         import_function("my_courses:CONSTANT")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("def half(:\n", "SyntaxError: "), ("HALF = 1 / 0\n", "ZeroDivisionError: division by zero")],
+)
+def test_a_module_that_fails_when_it_is_imported_is_named(
+    content: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_broken_courses.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RecipeError, match=f"cannot import 'my_broken_courses:half': {message}"):
+        import_function("my_broken_courses:half")
+
+
+@given(start=st.integers(0, 500), length=st.integers(1, 2000), updates=st.integers(1, 100))
+def test_masks_change_as_often_as_the_recipe_says_and_at_most_twice(
+    start: int, length: int, updates: int
+) -> None:
+    steps = 3000
+    settings = Pruning(
+        final_sparsity=0.9, start=start / steps, end=(start + length) / steps, updates=updates
+    )
+    schedule = build_schedule(settings, steps, steps_per_epoch=1)
+    found = sum(schedule.updates_masks(step, 0) for step in range(steps))
+    if length < updates:
+        assert found == length + 1  # at every step
+    else:
+        assert updates <= found <= 2 * updates

@@ -77,6 +77,6 @@ def test_what_does_not_fit_into_the_run() -> None:
 
 def test_the_rate_must_not_decay_in_a_ramp_but_may_in_stages() -> None:
     with pytest.raises(ValueError, match="must not decay during the ramp"):
-        section().check_decay(0.5)
+        section(end=0.6).check_decay(0.5)
     section(shape="iterative", stages=STAGES).check_decay(0.1)
     section(shape="one_shot").check_decay(0.1)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from sparsespeech.quantization import codebook as codebooks
-from sparsespeech.quantization.codebook import INITIALISATIONS, Codebook, build_codebook
+from sparsespeech.quantization.codebook import Codebook, Initialisation, build_codebook
+
+INITIALISATIONS: tuple[Initialisation, ...] = get_args(Initialisation)
 
 
 def squared_error(weights: NDArray[np.float64], codebook: Codebook) -> float:
@@ -52,6 +55,19 @@ def test_bins_lose_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codebooks, "_BINS", 128)
     binned = squared_error(weights, build_codebook(weights, 8))
     assert exact <= binned < 1.02 * exact
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_repeated_weights_and_an_outlier_leave_values_for_the_others(size: int) -> None:
+    small = np.random.default_rng(7).normal(0.0, 1e-3, 2000)
+    weights = np.concatenate((np.full(100_000, 0.5), small, [100.0]))
+    codebook = build_codebook(weights, size)
+    assert codebook.values.size == size
+    assert np.isfinite(codebook.values).all()
+    assert codebook.quantize(weights[-1:]) == 100.0
+    # Two values for the others, the rest evenly over the small weights.
+    step = (small.max() - small.min()) / (size - 2)
+    assert squared_error(weights, codebook) < small.size * step**2 / 12
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])

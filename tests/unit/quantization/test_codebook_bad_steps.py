@@ -19,7 +19,7 @@ from sparsespeech.cli.main import main
 from sparsespeech.errors import TrainingError
 from sparsespeech.quantization.codebook import build_codebook
 from sparsespeech.quantization.codebook_retraining import (
-    Retraining,
+    CodebookRetraining,
     RetrainingCourse,
     RetrainingSpeech,
     retrain,
@@ -89,7 +89,7 @@ def retrained(
             codebooks,
             RetrainingSpeech(batches(sick_steps), NAMES),
             recipe,
-            Retraining(steps, 0.01),
+            CodebookRetraining(steps, 0.01),
             progress,
             network=network,
         )

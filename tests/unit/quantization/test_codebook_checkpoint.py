@@ -16,7 +16,7 @@ from sparsespeech.cli.main import main
 from sparsespeech.errors import CheckpointError
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.quantization.codebook_checkpoint import SharedCheckpoint, share_checkpoint
-from sparsespeech.quantization.codebook_retraining import Retraining, retraining_speech
+from sparsespeech.quantization.codebook_retraining import CodebookRetraining, retraining_speech
 from sparsespeech.quantization.fixed_point_retraining import FixedPointRetraining
 from sparsespeech.quantization.settings import FixedPoint
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
@@ -39,7 +39,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def share(
-    checkpoint: Checkpoint, output: Path, retraining: Retraining | None = None
+    checkpoint: Checkpoint, output: Path, retraining: CodebookRetraining | None = None
 ) -> SharedCheckpoint:
     with Progress(disable=True) as progress:
         return share_checkpoint(
@@ -48,6 +48,7 @@ def share(
             VALUES,
             initialisation="optimal",
             retraining=retraining,
+            features=output / "features",
             progress=progress,
         )
 
@@ -58,7 +59,7 @@ def test_ranges_and_bits_reach_the_model_file(
 ) -> None:
     bits = {"weight_bits": 12, "activation_bits": 16}
     source = retrained_checkpoint(tmp_path / "run", manifest, bits)
-    retraining = Retraining(steps, 0.01) if steps else None
+    retraining = CodebookRetraining(steps, 0.01) if steps else None
     shared = load_checkpoint(share(source, tmp_path / "shared", retraining).path)
     assert set(shared.fixed_point) == set(source.fixed_point)
     assert all(torch.equal(source.fixed_point[name], t) for name, t in shared.fixed_point.items())
@@ -81,11 +82,12 @@ def test_shared_values_are_retrained_with_the_roundings(manifest: Path, tmp_path
     """Ranges far too narrow: with them the loss of the first step is another one."""
     source = retrained_checkpoint(tmp_path / "run", manifest, {}, loudness=0.1)
     start = load_checkpoint(share(source, tmp_path / "start").path)
-    losses = share(source, tmp_path / "shared", Retraining(1, 0.0)).losses
+    losses = share(source, tmp_path / "shared", CodebookRetraining(1, 0.0)).losses
     assert losses is not None
     recipe = parse_recipe(source.facts["recipe"], "test")
     with Progress(disable=True) as progress:
-        batch = next(retraining_speech(source, recipe, 1, progress).batches)
+        speech = retraining_speech(source, recipe, 1, tmp_path / "features", progress)
+        batch = next(speech.batches)
     model = build_model(start)
     rounded = FixedPointRetraining(model, FixedPoint())
     rounded.load(source.fixed_point)
@@ -122,10 +124,16 @@ def test_shared_weights_get_no_row_scales(
     said = " ".join(capsys.readouterr().err.split())
     assert "share 4 values" in said and "give --per-matrix" in said
     assert not output.exists()
+    command = ["quantize", str(tmp_path / "shared"), "--manifest", str(manifest), "--compare"]
+    assert main([*command, "--limit", "1", "--utterances", "2", "--json"]) == 0
+    choices = [row["choice"] for row in json.loads(capsys.readouterr().out)["choices"]]
+    assert choices == ["float", "int8", "12 bit", "16 bit"]
 
 
 def test_ranges_of_another_network_are_refused(manifest: Path, tmp_path: Path) -> None:
     source = retrained_checkpoint(tmp_path / "run", manifest, {})
     foreign = {"input": source.fixed_point["input"]}
     with pytest.raises(CheckpointError, match="do not fit the graph"):
-        share(replace(source, fixed_point=foreign), tmp_path / "shared", Retraining(1, 0.01))
+        share(
+            replace(source, fixed_point=foreign), tmp_path / "shared", CodebookRetraining(1, 0.01)
+        )

@@ -16,7 +16,11 @@ from sparsespeech.acoustic_model.deepspeech import prunable_names
 from sparsespeech.cli.main import main
 from sparsespeech.quantization.codebook import Codebook, build_codebook
 from sparsespeech.quantization.codebook_checkpoint import share_checkpoint
-from sparsespeech.quantization.codebook_retraining import Retraining, retrain, retraining_speech
+from sparsespeech.quantization.codebook_retraining import (
+    CodebookRetraining,
+    retrain,
+    retraining_speech,
+)
 from sparsespeech.quantization.shared_weights import SharedWeights
 from sparsespeech.training.checkpoint import Checkpoint, load_checkpoint
 from sparsespeech.training.float_recogniser import build_model
@@ -95,6 +99,11 @@ def test_a_matrix_without_gradient_is_left_alone() -> None:
     assert parameter.grad is None
 
 
+def features_of(checkpoint: Checkpoint) -> Path:
+    """The folder of the run where ``train`` keeps them."""
+    return checkpoint.path.parent.parent / "features"
+
+
 def retrained(checkpoint: Checkpoint, steps: int, rate: float) -> tuple[Any, list[float]]:
     own = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
     model = build_model(replace(checkpoint, weights=own))
@@ -106,8 +115,10 @@ def retrained(checkpoint: Checkpoint, steps: int, rate: float) -> tuple[Any, lis
     }
     recipe = parse_recipe(checkpoint.facts["recipe"], "test")
     with Progress(disable=True) as progress:
-        speech = retraining_speech(checkpoint, recipe, steps, progress)
-        course = retrain(model, codebooks, speech, recipe, Retraining(steps, rate), progress)
+        speech = retraining_speech(checkpoint, recipe, steps, features_of(checkpoint), progress)
+        course = retrain(
+            model, codebooks, speech, recipe, CodebookRetraining(steps, rate), progress
+        )
     assert not course.incidents
     return model, course.losses
 
@@ -144,7 +155,8 @@ def test_a_matrix_that_lost_everything_stays_empty(checkpoint: Checkpoint, tmp_p
             tmp_path / "shared",
             4,
             initialisation="optimal",
-            retraining=Retraining(3, 0.02),
+            retraining=CodebookRetraining(3, 0.02),
+            features=tmp_path / "features",
             progress=progress,
         )
     after = load_checkpoint(shared.path).weights
@@ -155,7 +167,7 @@ def test_a_matrix_that_lost_everything_stays_empty(checkpoint: Checkpoint, tmp_p
 def test_batches_begin_shuffled_and_cover_the_corpus(checkpoint: Checkpoint) -> None:
     recipe = parse_recipe(checkpoint.facts["recipe"], "test")
     with Progress(disable=True) as progress:
-        speech = retraining_speech(checkpoint, recipe, 9, progress)
+        speech = retraining_speech(checkpoint, recipe, 9, features_of(checkpoint), progress)
     batches = list(itertools.islice(speech.batches, 9))
     longest = [int(batch.lengths.max()) for batch in batches]
     assert longest != sorted(longest)
@@ -190,6 +202,23 @@ def test_checkpoint_to_a_model_with_few_values(
         assert matrix["values"] == weights[weights != 0].unique().numel() <= 4
     assert main([*command, "--json"]) == 2
     assert "holds checkpoints already" in capsys.readouterr().err
+
+
+def test_features_are_kept_in_the_run_else_in_the_output(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    packed = tmp_path / "exports" / "net"
+    assert main(["export", str(checkpoint.path), "--packed", "--output", str(packed)]) == 0
+    files = sorted(packed.iterdir())
+    command = ["compress", "--codebook", "4", "--retrain-steps", "1", "--output"]
+    for source, name in ((packed, "alone"), (checkpoint.path, "of-run")):
+        assert main([*command, str(tmp_path / name), str(source)]) == 0
+    assert sorted(tmp_path.rglob("features*.safetensors")) == [
+        *(tmp_path / "alone" / "features").iterdir()
+    ]
+    assert list(features_of(checkpoint).iterdir())
+    assert sorted(packed.iterdir()) == files
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "exports", "of-run"]
 
 
 @pytest.mark.parametrize(

@@ -33,3 +33,10 @@ def test_bits_become_a_precision() -> None:
 def test_impossible_values_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         FixedPoint(**values)
+
+
+def test_ranges_need_a_step_to_be_observed_in() -> None:
+    assert FixedPoint().first_steps(5) == (4, 4)
+    FixedPoint(start=0.5, freeze=1.0).check_run(1)  # step 0, never frozen
+    with pytest.raises(ValueError, match="are both step 4 of 5"):
+        FixedPoint().check_run(5)

@@ -149,6 +149,19 @@ def test_ruined_weights_are_not_saved(manifest: Path, tmp_path: Path) -> None:
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["step-00000004"]
 
 
+def test_a_session_that_ends_in_skipped_steps_keeps_the_last_good_checkpoint(
+    manifest: Path, tmp_path: Path, gradients_times: Callable[[int, float], None]
+) -> None:
+    logging = {**tiny_recipe(manifest)["logging"], "keep_checkpoints": 1}  # type: ignore[dict-item]
+    checked = recipe(manifest, logging=logging)
+    gradients_times(5, float("inf"))
+    train(checked, tmp_path, stop_after=6)
+    names = [folder.name for folder in list_checkpoints(tmp_path)]
+    assert names == ["step-00000004", "step-00000006"]  # 6 holds the counter of skipped steps
+    train(checked, tmp_path, resume=True, stop_after=10)
+    assert [folder.name for folder in list_checkpoints(tmp_path)] == ["step-00000010"]
+
+
 def test_the_policy_of_the_recipe_counts(manifest: Path, tmp_path: Path, sick: str) -> None:
     strict = recipe(manifest, policy={"skip_non_finite": False})
     with pytest.raises(TrainingError, match=sick):

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from sparsespeech.audio.reading import read_audio
 from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.errors import CheckpointError, ManifestError, RecipeError, TrainingError
+from sparsespeech.training import run_log
 from sparsespeech.training.checkpoint import (
     find_checkpoint,
     list_checkpoints,
@@ -301,3 +303,41 @@ def test_learning_rate_warms_up_holds_and_decays() -> None:
     assert learning_rate(99, settings) == learning_rate(500, settings) == 2.0
     assert learning_rate(750, settings) == pytest.approx(2.0 * (0.1 + 0.9 * 0.5))
     assert learning_rate(1000, settings) == pytest.approx(0.2)
+
+
+def test_resume_needs_the_checkpoint_it_started_from_no_more(
+    manifest: Path, tmp_path: Path
+) -> None:
+    train(recipe(manifest), tmp_path / "first", stop_after=1)
+    model = {"features": {"context": 2}, "architecture": "initial"}
+    checked = recipe(manifest, model={**model, "initial": str(tmp_path / "first")})
+    train(checked, tmp_path / "whole", stop_after=4)
+    train(checked, tmp_path / "halves", stop_after=2)
+    shutil.rmtree(tmp_path / "first")
+    halves = train(checked, tmp_path / "halves", resume=True, stop_after=4)
+    whole = read_tensors(find_checkpoint(tmp_path / "whole"), "model")
+    assert all(torch.equal(t, whole[name]) for name, t in read_tensors(halves, "model").items())
+    with pytest.raises(CheckpointError, match="no checkpoint here"):
+        train(checked, tmp_path / "new")
+
+
+def test_tensorboard_is_closed_also_where_training_fails(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Writer:
+        closed = 0
+
+        def add_scalar(self, key: str, value: float, step: int) -> None:
+            assert not self.closed
+
+        def close(self) -> None:
+            self.closed += 1
+
+    writers = [Writer(), Writer()]
+    given = iter(writers)
+    monkeypatch.setattr(run_log, "_tensorboard_writer", lambda *arguments: next(given))
+    train(recipe(manifest), tmp_path / "whole", stop_after=1, tensorboard=True)
+    monkeypatch.setattr(Session, "train_step", lambda self, step: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(recipe(manifest), tmp_path / "failed", tensorboard=True)
+    assert [writer.closed for writer in writers] == [1, 1]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from sparsespeech.errors import ConversionError, NotFiniteError
 from sparsespeech.training import objective
 from sparsespeech.training.batch_loading import SpeechBatch
-from sparsespeech.training.objective import batch_loss, broken_loss, ctc_losses
+from sparsespeech.training.objective import batch_loss, broken_loss, ctc_losses, network_loss
 
 BLANK = 2
 TEXTS = [[0, 0], [1], [0, 1]]
@@ -105,3 +106,27 @@ def test_the_largest_losses_come_first(scores: torch.Tensor, batch: SpeechBatch)
     order = sorted(range(3), key=lambda place: -float(loss.utterances[place]))
     assert loss.largest(2).tolist() == order[:2]
     assert loss.largest(9).tolist() == order
+
+
+class FixedNetwork(torch.nn.Module):
+    """Gives its scores, or raises its error, whatever it hears."""
+
+    def __init__(self, result: torch.Tensor | Exception) -> None:
+        super().__init__()
+        self.result = result
+
+    def forward(self, frames: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+def test_only_an_activation_that_is_not_finite_makes_a_broken_loss(
+    scores: torch.Tensor, batch: SpeechBatch
+) -> None:
+    model, sick = FixedNetwork(scores), FixedNetwork(NotFiniteError("layer1"))
+    loss = network_loss(sick, model, batch, BLANK)
+    assert loss.is_broken().item() == 1.0
+    assert torch.equal(loss.utterances, ctc_losses(scores, batch, BLANK))
+    with pytest.raises(ConversionError, match="no range"):
+        network_loss(FixedNetwork(ConversionError("no range")), model, batch, BLANK)

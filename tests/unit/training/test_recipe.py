@@ -47,6 +47,10 @@ def test_the_models_of_the_readme_have_recipes() -> None:
         (with_change("optimizer", betas=[0.9, 1.0]), "optimizer.betas"),
         (with_change("optimizer", learning_rate=float("inf")), "optimizer.learning_rate"),
         (with_change("optimizer", steps=1), "the pruning ramp is steps 0 to 1 of 1"),
+        (
+            tiny_recipe(Path("m.jsonl"), optimizer={"steps": 5}, pruning=None, fixed_point={}),
+            "fixed_point.start 0.8 and fixed_point.freeze 0.9 are both step 4 of 5",
+        ),
         ({**tiny_recipe(Path("m.jsonl")), "seed": -1}, "seed"),
         (with_change("model", features={"strid": 1}), "model.features"),
         (with_change("model", features={"stride": 0}), "model.features"),

@@ -120,9 +120,13 @@ def test_the_course_of_the_ramps_is_as_the_table_says() -> None:
         assert list(map(float, course)) == pytest.approx(real, abs=0.00051), name
 
 
-def test_a_pruning_ramp_does_not_fit_the_default_decay() -> None:
+def test_the_default_ramp_ends_where_the_default_decay_starts() -> None:
     values = tiny_recipe(Path("m.jsonl"), optimizer={"steps": 100})
     values["pruning"] = {"final_sparsity": 0.9}
+    recipe = parse_recipe(values, "my.yaml")
+    assert recipe.pruning is not None
+    assert recipe.pruning.end == recipe.optimizer.decay_start
+    values["pruning"]["end"] = 0.6
     with pytest.raises(RecipeError, match=r"decay_start 0\.5 is before pruning\.end 0\.6"):
         parse_recipe(values, "my.yaml")
 
@@ -132,7 +136,7 @@ def test_every_example_is_a_recipe(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = tiny_recipe(Path("m.jsonl"), pruning=None)
-    values["optimizer"] = {"steps": 3000, "decay_start": 0.6}
+    values["optimizer"] = {"steps": 3000}
     for section, content in yaml.safe_load(block).items():
         before = values.get(section)
         # Sections of the tiny recipe fill up what an example leaves out.

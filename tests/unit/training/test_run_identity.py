@@ -48,3 +48,24 @@ def test_the_order_of_exceptions_counts_and_that_of_other_keys_does_not() -> Non
         check_same_run(Path("run"), state, parse_recipe(values, "test"), INPUTS)
     assert first_difference({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "b": 1}}) is None
     assert first_difference({"a": 1}, {"a": 1, "b": 2}) == "b was None, is 2"
+
+
+def test_files_that_may_move_are_not_compared_by_their_paths() -> None:
+    values = tiny_recipe(Path("m.jsonl"))
+    values["model"] = {**values["model"], "initial": "here/round-01"}
+    values["pruning"] = {**values["pruning"], "from_sensitivity": "here/s.json"}
+    inputs = {**INPUTS, "sensitivity": "abc"}
+    state = {**state_of(values), "progress": dict(inputs)}
+    values["model"] = {**values["model"], "initial": "there/round-01"}
+    values["pruning"] = {**values["pruning"], "from_sensitivity": "there/s.json"}
+    moved = parse_recipe(values, "test")
+    check_same_run(Path("run"), state, moved, inputs, files_may_move=True)
+    with pytest.raises(CheckpointError, match=r"model\.initial was"):
+        check_same_run(Path("run"), state, moved, inputs)
+    with pytest.raises(CheckpointError, match="sensitivity was 'abc', is 'xyz'"):
+        check_same_run(
+            Path("run"), state, moved, {**inputs, "sensitivity": "xyz"}, files_may_move=True
+        )
+    plain = parse_recipe({**values, "pruning": None}, "test")
+    with pytest.raises(CheckpointError, match="pruning was"):
+        check_same_run(Path("run"), state, plain, inputs, files_may_move=True)

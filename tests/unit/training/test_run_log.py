@@ -65,3 +65,21 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingDependencyError, match=r"sparsespeech\[tensorboard\]"):
         RunLog(tmp_path, 0, enabled=True, tensorboard=True)
+
+
+@pytest.mark.parametrize("first", [0, 10])
+def test_tensorboard_shows_no_point_of_a_killed_session_twice(first: int, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = RunLog(tmp_path, 0, enabled=True, tensorboard=True)
+    for step in (5, 10, 15):
+        log.write(step, {"loss": 1.0 / step})
+    log.close()
+    resumed = RunLog(tmp_path, first, enabled=True, tensorboard=True)
+    resumed.write(15, {"loss": 0.5})
+    resumed.close()
+    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("loss")
+    points = [(point.step, point.value) for point in found]
+    kept = [(step, pytest.approx(1.0 / step)) for step in (5, 10) if step <= first]
+    assert points == [*kept, (15, 0.5)]

@@ -98,6 +98,17 @@ def test_fixed_point_retraining_starts_and_freezes(manifest: Path, tmp_path: Pat
     assert torch.equal(retraining.tensors()["layer2"][:4], second[:4])
 
 
+def test_ranges_are_frozen_once_there_are_any(manifest: Path, tmp_path: Path) -> None:
+    """Had every step between start and freeze been skipped, the next one observes."""
+    session = build(manifest, tmp_path, fixed_point={"start": 0.5, "freeze": 0.75})
+    assert session.fixed_point is not None
+    _, incident = session.train_step(15)
+    assert incident is None
+    ranges = session.fixed_point.tensors()["layer2"]
+    session.train_step(16)
+    assert session.fixed_point.tensors()["layer2"][:4].tolist() == ranges[:4].tolist()
+
+
 def test_development_speech_is_heard_with_the_roundings(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
