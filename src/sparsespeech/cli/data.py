@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sparsespeech.cli.option_types import AsJson
+from sparsespeech.cli.tables import print_line
 from sparsespeech.corpora.manifest import Utterance, write_manifest
 from sparsespeech.errors import ManifestError
 
@@ -24,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-_console = Console(stderr=True)
+_console = Console(stderr=True, highlight=False)
 
 OutputManifest = Annotated[
     Path, typer.Option("--output", "-o", help="Manifest to write (JSON lines).")
@@ -296,7 +297,7 @@ def text_lm(
         facts = ", ".join(
             f"{count} {length}-grams" for length, count in enumerate(model.counts, start=1)
         )
-        _console.print(f"{output}: {facts}", highlight=False)
+        print_line(_console, f"{output}: {facts}")
 
 
 def _parse_counts(prune: str) -> tuple[int, ...]:
@@ -351,9 +352,9 @@ def _report(path: Path, utterances: list[Utterance], as_json: bool) -> None:
         }
         typer.echo(json.dumps(figures))
     else:
-        _console.print(
+        print_line(
+            _console,
             f"{path}: {len(utterances)} utterances, {hours:.2f} hours, {speakers} speakers",
-            highlight=False,
         )
 
 

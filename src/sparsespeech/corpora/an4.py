@@ -8,7 +8,7 @@
     an4/wav/an4_clstk/fash/an251-fash-b.sph    or .wav, .flac, .raw (no header)
 
 The archives come as SPHERE or as headerless 16-bit samples of 16 kHz in either byte order.
-Headerless recordings are written once as WAV, because a manifest names files with a header.
+Headerless recordings are written as WAV beside them, because a manifest names files with a header.
 """
 
 from __future__ import annotations
@@ -107,10 +107,8 @@ def _read_transcriptions(path: Path) -> dict[str, str]:
 
 
 def _convert_raw(raw: Path, byte_order: str) -> Path:
-    """Write ``raw`` as WAV of the same name unless that exists; returns the WAV."""
+    """Write ``raw`` as WAV of the same name unless that is there already; returns the WAV."""
     target = raw.with_suffix(".wav")
-    if target.is_file():
-        return target
     content = raw.read_bytes()
     if len(content) == 0 or len(content) % 2:
         raise ManifestError(f"{raw}: {len(content)} bytes are no 16-bit samples")
@@ -119,5 +117,7 @@ def _convert_raw(raw: Path, byte_order: str) -> Path:
     soundfile.write(
         encoded, samples.astype(np.int16), SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16"
     )
-    atomic_file.write_bytes(target, encoded.getvalue())
+    # A WAV that is there may be of the other byte order.
+    if not target.is_file() or target.read_bytes() != encoded.getvalue():
+        atomic_file.write_bytes(target, encoded.getvalue())
     return target

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sparsespeech.corpora.manifest import read_manifest
 from sparsespeech.corpora.recordings import read_lines
+from sparsespeech.decoding.alphabet import normalise_transcript
 from sparsespeech.decoding.text_normalisation import normalised_lines
 
 # "103-1240-0000 CHAPTER ONE": an identity with a digit, then upper-case words only.
@@ -23,8 +24,8 @@ def read_sentences(paths: Iterable[Path]) -> Iterator[list[str]]:
     """
     for path in paths:
         if path.suffix == ".jsonl":
-            texts = (utterance.text.split() for utterance in read_manifest(path))
-            yield from (words for words in texts if words)
+            texts = (normalise_transcript(utterance.text) for utterance in read_manifest(path))
+            yield from (text.split() for text in texts if text)
         else:
             lines = (line.strip() for _, line in read_lines(path))
             yield from normalised_lines(_TRANSCRIPT_ID.sub("", line) for line in lines)

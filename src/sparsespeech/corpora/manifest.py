@@ -74,9 +74,14 @@ def _parse_line(line: str, path: Path, number: int) -> Utterance:
         audio,
         float(duration),
         record["text"],
-        str(record.get("speaker", "")),
-        str(record.get("split", "")),
+        _label(record.get("speaker")),
+        _label(record.get("split")),
     )
+
+
+def _label(value: object) -> str:
+    """A JSON value as a name; "" where there is none (a speaker 0 is one)."""
+    return "" if value is None else str(value)
 
 
 def _is_duration(value: object) -> bool:

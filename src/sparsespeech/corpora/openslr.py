@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from sparsespeech import atomic_file
 from sparsespeech.corpora.download import Progress, fetch
@@ -61,9 +62,11 @@ def unpack_subset(archive: Path, subset: str, folder: Path) -> None:
 
     Only plain files and folders with relative names below that place are written: a link, a
     device, an absolute name or one with ``..`` is a DownloadError. The corpus-wide text files
-    (``LibriSpeech/*.TXT``) are kept if not yet there.
+    (``LibriSpeech/*.TXT``) are kept if not yet there. What a killed run left is removed.
     """
     target = folder / "LibriSpeech" / subset
+    for leftover in target.parent.glob(f".{subset}.*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     root = PurePosixPath("LibriSpeech") / subset
     found = False
@@ -79,7 +82,8 @@ def unpack_subset(archive: Path, subset: str, folder: Path) -> None:
                 elif place.parent == root.parent and place.suffix == ".TXT":
                     document = target.parent / place.name
                     if not document.exists():
-                        _write_member(members, member, document)
+                        with _open_member(members, member) as source:
+                            atomic_file.write_bytes(document, source.read())
             if not found:
                 raise DownloadError(
                     f"{archive}: holds no {root}/; expected the archive of {subset}"
@@ -97,10 +101,14 @@ def _checked_place(archive: Path, member: tarfile.TarInfo) -> PurePosixPath:
     return place
 
 
-def _write_member(members: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+def _open_member(members: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     source = members.extractfile(member)
     if source is None:
         raise DownloadError(f"{members.name!s}: cannot read member {member.name!r}")
+    return source
+
+
+def _write_member(members: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with source, path.open("wb") as stream:
+    with _open_member(members, member) as source, path.open("wb") as stream:
         shutil.copyfileobj(source, stream)

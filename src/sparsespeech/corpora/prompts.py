@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsespeech.corpora.manifest import read_manifest
+from sparsespeech.decoding.alphabet import normalise_transcript
 from sparsespeech.errors import ManifestError
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+")
@@ -56,11 +57,18 @@ def read_prompts(
 
 
 def read_excluded_texts(paths: Iterable[Path]) -> set[str]:
-    """Texts of ``.jsonl`` manifests and of all usable sentences of other text files."""
+    """Texts of all usable sentences of ``.jsonl`` manifests and of other text files.
+
+    Transcripts are read as the prompts are: their case and punctuation do not matter.
+    """
     texts: set[str] = set()
     for path in paths:
         if path.suffix == ".jsonl":
-            texts.update(utterance.text for utterance in read_manifest(path))
+            for utterance in read_manifest(path):
+                for sentence in _SENTENCE_END.split(normalise_transcript(utterance.text)):
+                    prompt = make_prompt(sentence)
+                    if prompt is not None:
+                        texts.add(prompt.text)
         else:
             texts.update(prompt.text for prompt in read_prompts([path], shortest=1, longest=1000))
     return texts

@@ -31,5 +31,7 @@ def place_in_surroundings(
         samples, augmentation.make_noise(kind, len(samples), rng), level_db
     )
     target_db = float(rng.uniform(-32.0, -16.0))
-    present_db = 10.0 * np.log10(float(np.mean(samples.astype(np.float64) ** 2)))
-    return augmentation.limit_peak(augmentation.change_gain(samples, target_db - present_db))
+    power = float(np.mean(samples.astype(np.float64) ** 2))
+    if power > 0.0:  # zeros stay zeros: noise is relative to them, and they have no level
+        samples = augmentation.change_gain(samples, target_db - 10.0 * float(np.log10(power)))
+    return augmentation.limit_peak(samples)

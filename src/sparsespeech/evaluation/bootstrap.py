@@ -22,11 +22,18 @@ _BLOCK = 1 << 22  # drawn indices held in memory at once
 
 
 def check_speakers(speakers: Sequence[str], manifest: Path) -> None:
-    """Raise ManifestError unless ``speakers`` [U], "" for unknown, leave something to draw.
+    """Raise ManifestError unless ``speakers`` [U], "" for unknown, can be drawn.
 
-    One group drawn with replacement is always itself: an interval without width.
+    One group drawn with replacement is always itself: an interval without width. Utterances of
+    unknown speakers are no group: pooled they would be drawn as if one speaker had said them.
     """
     known = sorted({*speakers} - {""})
+    unknown = sum(not speaker for speaker in speakers)
+    if known and unknown:
+        raise ManifestError(
+            f"{manifest}: {unknown} of its {len(speakers)} utterances name no speaker, and "
+            "--by-speaker draws speakers; name the speaker in each line, or leave out --by-speaker"
+        )
     if len(known) < 2:
         found = f"one speaker only, {known[0]!r}" if known else "no speaker"
         raise ManifestError(

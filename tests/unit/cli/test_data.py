@@ -138,3 +138,15 @@ def test_synth_without_synthesizer_is_one_line(
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "flite is not installed" in last and "apt-get install" in last
     assert not (tmp_path / "c").exists()
+
+
+def test_a_path_is_printed_as_it_is(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, arpa = tmp_path / "o[" / "b].jsonl", tmp_path / "o[" / "b].arpa"
+    assert main(["data", "librispeech", str(corpus), "-o", str(manifest)]) == 0
+    assert f"{manifest}: 3 utterances, 0.00 hours, 3 speakers\n" in capsys.readouterr().err
+    (tmp_path / "t.txt").write_text("yes we go on\n")
+    command = ["data", "text-lm", str(tmp_path / "t.txt"), "--order", "1", "-o", str(arpa)]
+    assert main(command) == 0
+    assert f"{arpa}: 7 1-grams\n" in capsys.readouterr().err

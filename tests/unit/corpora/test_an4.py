@@ -61,6 +61,18 @@ def test_headerless_recordings_become_wav_with_the_same_samples(
     assert first.duration == len(samples) / 16000
 
 
+def test_another_byte_order_is_not_ignored_once_there_is_a_wav(corpus: Path) -> None:
+    samples = np.array([1, -2, 300], dtype=np.int16)
+    stem = corpus / "wav" / "an4_clstk" / "fash" / "an251-fash-b"
+    stem.with_suffix(".raw").write_bytes(samples.astype(">i2").tobytes())
+    for byte_order, expected in (("little", samples.byteswap()), ("big", samples)):
+        audio = read_an4(corpus, raw_byte_order=byte_order)[0].audio_filepath
+        np.testing.assert_array_equal(soundfile.read(audio, dtype="int16")[0], expected)
+    unchanged = audio.stat()
+    read_an4(corpus, raw_byte_order="big")
+    assert audio.stat().st_ino == unchanged.st_ino  # not written again
+
+
 def test_sphere_recordings_are_read(corpus: Path) -> None:
     stem = corpus / "wav" / "an4_clstk" / "fash" / "an251-fash-b"
     samples, rate_hz = soundfile.read(stem.with_suffix(".wav"))

@@ -15,7 +15,7 @@ def test_sentences_come_from_texts_transcripts_and_manifests(tmp_path: Path) -> 
     transcript.write_text("103-1240-0000 CHAPTER ONE MISSUS LYNDE\nWELL-MADE THINGS\n")
     manifest = tmp_path / "m.jsonl"
     manifest.write_text(
-        '{"audio_filepath": "a.wav", "duration": 1, "text": "go on"}\n'
+        '{"audio_filepath": "a.wav", "duration": 1, "text": "GO  On"}\n'
         '{"audio_filepath": "a.wav", "duration": 1, "text": ""}\n'
     )
     (tmp_path / "a.wav").touch()

@@ -74,6 +74,16 @@ def test_one_split_is_kept(tmp_path: Path, write_tone: Callable[..., Path]) -> N
         read_manifest(path, split="test")
 
 
+@pytest.mark.parametrize(("value", "name"), [(None, ""), (0, "0"), (1089, "1089"), ("ann", "ann")])
+def test_no_speaker_and_no_split_are_no_names(
+    tmp_path: Path, write_tone: Callable[..., Path], value: object, name: str
+) -> None:
+    write_tone(tmp_path / "a.wav")
+    path = written(tmp_path, json.dumps({**GOOD, "speaker": value, "split": value}))
+    (utterance,) = read_manifest(path)
+    assert (utterance.speaker, utterance.split) == (name, name)
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

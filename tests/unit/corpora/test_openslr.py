@@ -5,7 +5,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -112,3 +112,30 @@ def test_a_cut_or_foreign_archive_leaves_nothing(tmp_path: Path, dev_clean: byte
     archive.write_bytes(dev_clean)
     with pytest.raises(DownloadError, match=r"holds no LibriSpeech/test-clean/"):
         unpack_subset(archive, "test-clean", tmp_path / "data")
+
+
+class KilledError(BaseException):
+    """What no handler of the code under test gets to see, like a kill."""
+
+
+def test_a_text_cut_short_by_a_kill_is_whole_after_the_next_run(
+    tmp_path: Path, dev_clean: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die_half_way(source: IO[bytes], stream: IO[bytes]) -> None:
+        stream.write(source.read(10))
+        raise KilledError
+
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(dev_clean)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.copyfileobj", die_half_way)
+        patch.setattr("shutil.rmtree", lambda *arguments, **options: None)  # killed
+        with pytest.raises(KilledError):
+            unpack_subset(archive, "dev-clean", tmp_path / "data")
+    (partial,) = (tmp_path / "data" / "LibriSpeech").glob(".dev-clean.*.partial")
+    partial.rename(partial.with_name(".dev-clean.4194305.partial"))  # of a process that is gone
+    (partial.parent / ".dev-other.7.partial").mkdir()  # of another subset: may be at work
+    unpack_subset(archive, "dev-clean", tmp_path / "data")
+    found = {path.name: path for path in partial.parent.iterdir()}
+    assert found.keys() == {"SPEAKERS.TXT", "dev-clean", ".dev-other.7.partial"}
+    assert found["SPEAKERS.TXT"].read_text().endswith("Christie Nowak\n")

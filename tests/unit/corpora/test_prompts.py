@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,20 @@ def test_text_to_leave_out_comes_from_texts_and_manifests(tmp_path: Path) -> Non
     )
     (tmp_path / "t.txt").write_text("Held out.")
     assert read_excluded_texts([tmp_path / "m.jsonl", tmp_path / "t.txt"]) == {"spoken", "held out"}
+
+
+@pytest.mark.parametrize(
+    "text", ["HELLO THERE MY OLD FRIEND", "Oh, well-known! Hello there,  my old friend?"]
+)
+def test_a_transcript_is_left_out_however_it_is_written(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "test.jsonl").write_text(
+        json.dumps({"audio_filepath": "a.wav", "duration": 1, "text": text})
+    )
+    (tmp_path / "t.txt").write_text("Hello there, my old friend. How do you do today?")
+    excluded = read_excluded_texts([tmp_path / "test.jsonl"])
+    prompts = read_prompts([tmp_path / "t.txt"], excluded_texts=excluded)
+    assert [prompt.text for prompt in prompts] == ["how do you do today"]
 
 
 def test_an_unreadable_text_is_named(tmp_path: Path) -> None:

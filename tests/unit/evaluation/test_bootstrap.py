@@ -55,7 +55,6 @@ def test_speakers_that_differ_widen_the_interval() -> None:
     [
         (["", ""], "name no speaker, "),
         (["anna", "anna", "anna"], "name one speaker only, 'anna', "),
-        (["anna", ""], "name one speaker only, 'anna', "),
     ],
 )
 def test_fewer_than_two_speakers_are_refused(speakers: list[str], message: str) -> None:
@@ -64,7 +63,14 @@ def test_fewer_than_two_speakers_are_refused(speakers: list[str], message: str) 
 
 
 def test_two_speakers_are_enough() -> None:
-    check_speakers(["anna", "", "bert"], Path("m.jsonl"))
+    check_speakers(["anna", "bert", "anna"], Path("m.jsonl"))
+
+
+def test_utterances_of_unknown_speakers_are_not_drawn_as_one_speaker() -> None:
+    with pytest.raises(
+        ManifestError, match=r"^m.jsonl: 2 of its 4 utterances name no speaker.*name the speaker in"
+    ):
+        check_speakers(["anna", "", "bert", ""], Path("m.jsonl"))
 
 
 def test_intervals_are_reproducible_and_seeded() -> None:
