@@ -19,6 +19,7 @@ from sparsespeech.benchmarks.comparison import OURS
 from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.benchmarks.training_plot import draw_training
 from sparsespeech.errors import BenchmarkError, MissingDependencyError
+from sparsespeech.report.picture_file import save_figure
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED, SETTINGS
 
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
@@ -51,7 +52,7 @@ def draw(result: BenchResult, picture: Path) -> None:
             left, right = figure.subplots(1, 2)
             _PICTURES[result.bench](result, left, right)
         figure.text(0.01, 0.01, _footnote(result), fontsize=8, color=GREY)
-        figure.savefig(picture)
+        save_figure(figure, picture)
 
 
 def _draw_latency(result: BenchResult, left: Axes, right: Axes) -> None:

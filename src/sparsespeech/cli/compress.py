@@ -16,12 +16,12 @@ from rich.table import Table
 
 from sparsespeech.cli.ladder_table import ladder_table
 from sparsespeech.cli.option_types import AsJson
-from sparsespeech.cli.run_folder import run_folder
 from sparsespeech.cli.tables import figures_table, print_line, table_console
 from sparsespeech.errors import CheckpointError, ModelFileError
 from sparsespeech.model_file.lookup import SUFFIX, resolve_model
 from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.quantization.codebook import LARGEST_CODEBOOK, SMALLEST_CODEBOOK
+from sparsespeech.training.run_folder import is_checkpoint, run_folder
 
 if TYPE_CHECKING:
     from sparsespeech.quantization.shared_matrix import SharedMatrix
@@ -65,7 +65,11 @@ HuffmanOption = Annotated[
     ),
 ]
 InitialisationOption = Annotated[
-    Initial, typer.Option(help="Start of the clustering: the best cuts, or evenly spaced values.")
+    Initial | None,
+    typer.Option(
+        help="With --codebook: start of the clustering, the best cuts (optimal, the default) or "
+        "evenly spaced values."
+    ),
 ]
 RetrainStepsOption = Annotated[
     int,
@@ -84,7 +88,7 @@ def run(
     output: OutputOption,
     codebook: CodebookOption = None,
     huffman: HuffmanOption = None,
-    initialisation: InitialisationOption = Initial.optimal,
+    initialisation: InitialisationOption = None,
     retrain_steps: RetrainStepsOption = 0,
     learning_rate: LearningRateOption = None,
     as_json: AsJson = False,
@@ -95,23 +99,25 @@ def run(
     bits. A training checkpoint gives a run folder with shared float weights for 'quantize', whose
     result is then Huffman-coded by a second 'compress'.
     """
-    source = Path(model)
-    if (source / "state.json").is_file() or (source / "checkpoints").is_dir():
+    source, start = Path(model), initialisation or Initial.optimal
+    if is_checkpoint(model):
         if codebook is None or huffman is not None:
             raise CheckpointError(
                 f"{source}: a checkpoint needs --codebook and is not Huffman-coded; 'sparsespeech "
                 "quantize' the result, then 'sparsespeech compress' the model file"
             )
         figures, tables = _compress_checkpoint(
-            source, output, codebook, initialisation, retrain_steps, learning_rate
+            source, output, codebook, start, retrain_steps, learning_rate
         )
     else:
+        if initialisation is not None and codebook is None:
+            raise typer.BadParameter("goes with --codebook", param_hint="--initialisation")
         if retrain_steps or learning_rate is not None:
             raise ModelFileError(
                 f"{source}: only checkpoints can be retrained; a model file holds no float weights"
             )
         figures, tables = _compress_model(
-            resolve_model(model), output, codebook, initialisation, huffman is not False
+            resolve_model(model), output, codebook, start, huffman is not False
         )
     if as_json:
         typer.echo(json.dumps(figures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from sparsespeech.cli.evaluation_batch import (
     DecoderSettings,
     ExecutorSettings,
     Recognition,
+    check_model,
     recognise_all,
 )
 from sparsespeech.cli.executor_options import (
@@ -41,6 +43,7 @@ from sparsespeech.decoding.beam_search import DEFAULT_ALPHA, DEFAULT_BEAM_WIDTH,
 from sparsespeech.evaluation.bootstrap import check_speakers
 from sparsespeech.evaluation.comparison import Comparison, ModelErrors
 from sparsespeech.evaluation.word_error_rate import count_errors
+from sparsespeech.training.run_folder import is_checkpoint
 
 
 def run(
@@ -74,20 +77,20 @@ def run(
 ) -> None:
     """Word and character error rates with bootstrap 95 % intervals.
 
-    Other models are compared with the first one on the same utterances.
+    Other models are compared with the first one on the same utterances. Checkpoints of training
+    run in torch: --backend and --threads are for model files.
     """
-    check_language_model_weights(lm, alpha, beta)
-    settings = DecoderSettings(
-        name=decoder_name(decoder, beam, lm),
-        beam_width=beam or DEFAULT_BEAM_WIDTH,
-        language_model=lm,
-        alpha=DEFAULT_ALPHA if alpha is None else alpha,
-        beta=DEFAULT_BETA if beta is None else beta,
-    )
+    settings = _decoder_settings(decoder, beam, lm, alpha, beta)
+    if all(map(is_checkpoint, models)):
+        _refuse_executor(backend, threads)
+    if output is not None:
+        _check_output(output)  # before hours of work, not after
     utterances = read_manifest(manifest, split=split)[:limit]
     if by_speaker:
         check_speakers([utterance.speaker for utterance in utterances], manifest)
     executor = ExecutorSettings(backend or default_backend(), threads_of_process(threads, jobs))
+    for model in models[1:]:  # the first is opened by its own evaluation
+        check_model(model, executor, settings)
     results = [_evaluate(model, executor, settings, utterances, jobs) for model in models]
     if output is not None:
         _write_hypotheses(output, results, utterances)
@@ -101,6 +104,42 @@ def run(
         print(json.dumps(_figures(comparison, manifest, split, settings), ensure_ascii=False))
     else:
         _print_report(comparison, worst)
+
+
+def _decoder_settings(
+    decoder: str | None,
+    beam: int | None,
+    lm: Path | None,
+    alpha: float | None,
+    beta: float | None,
+) -> DecoderSettings:
+    check_language_model_weights(lm, alpha, beta)
+    return DecoderSettings(
+        name=decoder_name(decoder, beam, lm),
+        beam_width=beam or DEFAULT_BEAM_WIDTH,
+        language_model=lm,
+        alpha=DEFAULT_ALPHA if alpha is None else alpha,
+        beta=DEFAULT_BETA if beta is None else beta,
+    )
+
+
+def _refuse_executor(backend: str | None, threads: int | None) -> None:
+    for option, value in (("--backend", backend), ("--threads", threads)):
+        if value is not None:
+            raise typer.BadParameter(
+                f"chooses how model files run, got {value} for checkpoints only, which run in "
+                "torch; leave it out, or 'quantize' the checkpoint first",
+                param_hint=option,
+            )
+
+
+def _check_output(output: Path) -> None:
+    folder = next(parent for parent in output.absolute().parents if parent.exists())
+    if output.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise typer.BadParameter(
+            f"{output}: give the path of a file in a folder that can be written",
+            param_hint="--output",
+        )
 
 
 def _evaluate(

@@ -21,6 +21,7 @@ from sparsespeech.decoding.beam_search import BeamSearchDecoder
 from sparsespeech.decoding.greedy import greedy_decode
 from sparsespeech.decoding.language_model import LanguageModel
 from sparsespeech.decoding.transcript import Transcript
+from sparsespeech.training.run_folder import is_checkpoint
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class AcousticModel(Protocol):
         ...
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether ``path`` is a run or checkpoint folder of training rather than a model."""
-    return (path / "state.json").is_file() or (path / "checkpoints").is_dir()
+def check_model(model: str, executor: ExecutorSettings, decoder: DecoderSettings) -> None:
+    """Open ``model`` and drop it; raises the errors of :func:`recognise_all` but AudioError."""
+    _Worker(model, executor, decoder)
 
 
 def recognise_all(
@@ -109,7 +110,7 @@ class _Worker:
 
 def _load(model: str, executor: ExecutorSettings) -> tuple[AcousticModel, int, float]:
     """The model, its sample rate in Hz and the duration of its frames in seconds."""
-    if is_checkpoint(Path(model)):
+    if is_checkpoint(model):
         from sparsespeech.training.float_recogniser import FloatRecogniser
 
         checkpoint = FloatRecogniser.load(Path(model))

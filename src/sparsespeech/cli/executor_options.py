@@ -14,7 +14,7 @@ BackendOption = Annotated[
     typer.Option(
         metavar="cpu|reference|simulator",
         help="Executor; default cpu, or reference (numpy: slow, same text) where the native engine "
-        "was not built. simulator: the accelerator of --target, same text.",
+        "was not built. simulator: an accelerator, same text.",
     ),
 ]
 TargetOption = Annotated[

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from sparsespeech.corpora.manifest import Utterance
     from sparsespeech.exchange.cell_range import CellRange
     from sparsespeech.exchange.imported_checkpoint import Speech
+    from sparsespeech.exchange.torch_import import ImportedNetwork
 
+CHECKED = 20  # utterances of --check unless --limit says
 
 StateDictArgument = Annotated[
     Path, typer.Argument(help="File of torch.save(model.state_dict(), ...), or .safetensors.")
@@ -81,7 +83,10 @@ CheckOption = Annotated[
         help="Manifest of speech to run: does the saturation of cell states change its text?"
     ),
 ]
-LimitOption = Annotated[int, typer.Option(min=1, help="With --check: run the first N utterances.")]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(min=1, help=f"With --check: run the first N utterances; default: {CHECKED}."),
+]
 
 
 def run(
@@ -98,7 +103,7 @@ def run(
     train: TrainOption = None,
     development: DevelopmentOption = None,
     check: CheckOption = None,
-    limit: LimitOption = 20,
+    limit: LimitOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring a torch network of nn.Linear and nn.LSTM layers.
@@ -109,10 +114,12 @@ def run(
     """
     from sparsespeech.corpora.manifest import read_manifest
     from sparsespeech.exchange.description import read_description
-    from sparsespeech.exchange.imported_checkpoint import save_imported_network
+    from sparsespeech.exchange.imported_checkpoint import prove_saveable, save_imported_network
     from sparsespeech.exchange.state_dict import read_state_dict
     from sparsespeech.exchange.torch_import import import_state_dict
 
+    if limit is not None and check is None:
+        raise typer.BadParameter("goes with --check", param_hint="--limit")
     changes = {
         "clip": clip,
         "labels": labels,
@@ -123,10 +130,11 @@ def run(
     }
     description = read_description(describe, changes)
     speech = _speech(train, development)
-    utterances = read_manifest(check)[:limit] if check is not None else None
+    utterances = read_manifest(check)[: limit or CHECKED] if check is not None else None
     network = import_state_dict(read_state_dict(state_dict, key), description)
+    prove_saveable(network, output, speech)  # before minutes of work, not after
+    seen = _check(network, utterances) if utterances is not None else None
     folder = save_imported_network(network, output, speech)
-    seen = _check(folder, utterances) if utterances is not None else None
     warn_of_saturation(network, seen)
     if as_json:
         typer.echo(json.dumps(import_figures(network, folder, seen)))
@@ -152,10 +160,10 @@ def _speech(train: Path | None, development: Path | None) -> Speech | None:
     return Speech(train, development)
 
 
-def _check(folder: Path, utterances: list[Utterance]) -> CellRange:
+def _check(network: ImportedNetwork, utterances: list[Utterance]) -> CellRange:
     from sparsespeech.exchange.cell_range import measure_cell_range
-    from sparsespeech.training.checkpoint import load_checkpoint
+    from sparsespeech.exchange.imported_checkpoint import unsaved_checkpoint
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        return measure_cell_range(load_checkpoint(folder), utterances, progress)
+        return measure_cell_range(unsaved_checkpoint(network), utterances, progress)

@@ -21,6 +21,7 @@ from sparsespeech.cli.inspection_report import (
 from sparsespeech.cli.ladder_table import ladder_table, matrix_ladder_table
 from sparsespeech.cli.option_types import AsJson
 from sparsespeech.cli.tables import figures_table, table_console
+from sparsespeech.errors import ModelFileError
 from sparsespeech.model_file.ladder import byte_ladder
 from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.reader import read_model
@@ -32,6 +33,7 @@ from sparsespeech.model_file.statistics import (
     model_statistics,
 )
 from sparsespeech.report.model_report import ReportSources
+from sparsespeech.training.run_folder import is_checkpoint
 
 
 def run(
@@ -55,6 +57,11 @@ def run(
         write_report(model, html, sources)
         typer.echo(f"report: {html}")
         return
+    if is_checkpoint(model):
+        raise ModelFileError(
+            f"{model}: a checkpoint of training, not a model file: give --html PATH for a report "
+            "of it, or 'sparsespeech quantize' it and inspect the result"
+        )
     path = resolve_model(model)
     contents = read_model(path)
     statistics, ladder = model_statistics(contents), byte_ladder(contents)

@@ -93,6 +93,7 @@ def run(
                 learning_rate=learning_rate,
                 distill=distill,
                 wer_loss=wer_loss,
+                step_sparsity=step_sparsity,
                 changes=changes,
             )
             _prune_now(checkpoint, section, output, changes)

@@ -134,6 +134,7 @@ def check_no_training(
     learning_rate: float | None,
     distill: bool,
     wer_loss: float | None,
+    step_sparsity: float | None,
     changes: list[str],
 ) -> None:
     """Raise the usage error of options that mean nothing with ``--steps 0``."""
@@ -147,6 +148,7 @@ def check_no_training(
             ("--learning-rate", learning_rate is not None),
             ("--distill", distill),
             ("--repeat-until-wer-loss", wer_loss is not None),
+            ("--step-sparsity", step_sparsity is not None),
             *((f"--set {change}", not change.startswith("pruning.")) for change in changes),
         )
         if present

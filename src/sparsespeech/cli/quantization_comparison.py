@@ -13,9 +13,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sparsespeech.cli.quantization_report import decibel_text
-from sparsespeech.cli.run_folder import run_folder
 from sparsespeech.cli.tables import figures_table, table_console
 from sparsespeech.evaluation.bootstrap import paired_difference
+from sparsespeech.training.run_folder import run_folder
 
 if TYPE_CHECKING:
     from sparsespeech.quantization.choices import CheckpointFigures, ChoiceFigures

@@ -12,7 +12,6 @@ from rich.progress import Progress
 from rich.table import Table
 
 from sparsespeech.cli.option_types import AsJson, CheckpointArgument, SplitOption
-from sparsespeech.cli.run_folder import run_folder
 from sparsespeech.cli.sparsity_options import (
     LARGEST_SPARSITY,
     StructureOption,
@@ -21,6 +20,7 @@ from sparsespeech.cli.sparsity_options import (
     parse_sparsities,
 )
 from sparsespeech.cli.tables import figures_table, print_line, table_console
+from sparsespeech.training.run_folder import run_folder
 
 if TYPE_CHECKING:
     from sparsespeech.corpora.manifest import Utterance

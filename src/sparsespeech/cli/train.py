@@ -43,6 +43,7 @@ def run(
     checked = load_recipe(recipe, set_key)
     folder = output or Path("runs") / checked.name
     if checked.repeat_until is not None:
+        _refuse_with_rounds(stop_after, tensorboard=tensorboard)
         run_rounds(checked, folder, resume=resume, threads=threads)
         return
     last = train(
@@ -54,6 +55,15 @@ def run(
         tensorboard=tensorboard,
     )
     if os.environ.get("RANK", "0") == "0":  # torchrun: one worker speaks for all
+        typer.echo(f"checkpoint: {last}")  # first: the picture may find the disk full
         draw_training_curve(read_log(folder / "log.jsonl"), folder / "training.png", checked.name)
-        typer.echo(f"checkpoint: {last}")
         typer.echo(f"picture: {folder / 'training.png'}")
+
+
+def _refuse_with_rounds(stop_after: int | None, *, tensorboard: bool) -> None:
+    for option, given in (("--stop-after", stop_after is not None), ("--tensorboard", tensorboard)):
+        if given:
+            raise typer.BadParameter(
+                "is for a recipe of one run, and repeat_until trains in rounds: leave it out",
+                param_hint=option,
+            )

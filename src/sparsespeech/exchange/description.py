@@ -12,12 +12,27 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from sparsespeech.errors import ExchangeError, ModelFileError
+from sparsespeech.errors import ExchangeError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.model_file import limits
-from sparsespeech.training.recipe_section import RecipeSection
+from sparsespeech.model_file.canonical_json import shown
+from sparsespeech.training.mfcc_settings import parse_mfcc_config
+from sparsespeech.training.recipe_section import RecipeSection, first_problem
+
+
+def _expected(what: str) -> WrapValidator:
+    """One message for a person, where pydantic has one for each branch of a union."""
+
+    def check(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError(f"expected {what}, got {shown(value)}") from None
+
+    return WrapValidator(check)
+
 
 Clip = Annotated[float, Field(gt=0.0, le=limits.CLIP)] | Literal["none"]
 
@@ -40,18 +55,27 @@ class Description(RecipeSection):
 
     layers: Annotated[list[str], Field(min_length=1)] | None = None
     ignore: list[str] = Field(default_factory=list)
-    clip: Clip | dict[str, Clip] | None = None
-    labels: str | list[str] | None = None
-    blank: Literal["first", "last"] | Annotated[int, Field(ge=0)] | None = None
+    clip: Annotated[
+        Clip | dict[str, Clip] | None,
+        _expected(f"a number above 0 and up to {limits.CLIP:g}, none, or one of them a module"),
+    ] = None
+    labels: Annotated[str | list[str] | None, _expected("text or a list of symbols")] = None
+    blank: Annotated[
+        Literal["first", "last"] | Annotated[int, Field(ge=0)] | None,
+        _expected("first, last or the number of a class"),
+    ] = None
     features: dict[str, Any] = Field(default_factory=dict)
-    normalisation: Normalisation | Literal["none"] | None = None
+    normalisation: Annotated[
+        Normalisation | Literal["none"] | None,
+        _expected("none, or mean and deviation, each a number or a list of them"),
+    ] = None
 
     def feature_config(self) -> MfccConfig:
         """The feature constants; raises ExchangeError for impossible ones."""
         try:
-            return MfccConfig(**self.features)
-        except (TypeError, ModelFileError) as error:
-            raise ExchangeError(f"features: {error}") from None
+            return parse_mfcc_config(self.features)
+        except ValueError as error:
+            raise ExchangeError(str(error)) from None
 
     def clip_of(self, module: str) -> float:
         """Clip of the ReLU after the nn.Linear ``module``; raises ExchangeError if none is given.
@@ -139,12 +163,9 @@ def read_description(path: Path | None, changes: dict[str, Any]) -> Description:
     try:
         return Description.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(Description.model_fields)
-            raise ExchangeError(f"{where}: unknown key {key!r}; known: {known}") from None
-        raise ExchangeError(f"{where}: {key}: {first['msg']}, got {first['input']!r}") from None
+        unknown = error.errors()[0]["type"] == "extra_forbidden"
+        known = f"; known: {', '.join(Description.model_fields)}" if unknown else ""
+        raise ExchangeError(f"{where}: {first_problem(error)}{known}") from None
 
 
 def _unsaid(what: str, option: str) -> ExchangeError:

@@ -14,7 +14,7 @@ from typing import Any
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.errors import ExchangeError
 from sparsespeech.exchange.torch_import import ImportedNetwork
-from sparsespeech.training.checkpoint import list_checkpoints, save_checkpoint
+from sparsespeech.training.checkpoint import Checkpoint, list_checkpoints, save_checkpoint
 from sparsespeech.training.initial_graph import changed_features
 from sparsespeech.training.recipe import parse_recipe
 
@@ -39,12 +39,7 @@ def save_imported_network(
     ``speech``, and for a run folder that holds checkpoints already; CheckpointError where the
     disk is full or read-only.
     """
-    if list_checkpoints(run):
-        raise ExchangeError(
-            f"{run}: holds checkpoints already; name another --output, or remove that folder"
-        )
-    prove_trainable(network)
-    recipe = {"name": network.path.stem} if speech is None else _recipe(network, run, speech)
+    recipe = prove_saveable(network, run, speech)
     weights = {
         f"{kind}.{name}": tensor.clone()
         for kind in ("weights", "average")
@@ -72,6 +67,33 @@ def save_imported_network(
         },
     }
     return save_checkpoint(run, 0, weights, {}, state, keep=1)
+
+
+def prove_saveable(
+    network: ImportedNetwork, run: Path, speech: Speech | None = None
+) -> dict[str, Any]:
+    """The recipe that :func:`save_imported_network` will store; raises its ExchangeError."""
+    if list_checkpoints(run):
+        raise ExchangeError(
+            f"{run}: holds checkpoints already; name another --output, or remove that folder"
+        )
+    prove_trainable(network)
+    return {"name": network.path.stem} if speech is None else _recipe(network, run, speech)
+
+
+def unsaved_checkpoint(network: ImportedNetwork) -> Checkpoint:
+    """The checkpoint that :func:`save_imported_network` would write, to run before it is."""
+    return Checkpoint(
+        network.path,
+        0,
+        network.graph,
+        network.features,
+        network.mean,
+        network.deviation,
+        network.labels,
+        network.weights,
+        facts={},
+    )
 
 
 def _recipe(network: ImportedNetwork, run: Path, speech: Speech) -> dict[str, Any]:

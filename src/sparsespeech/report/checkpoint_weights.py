@@ -25,7 +25,6 @@ from sparsespeech.training.checkpoint_state import (
     CheckpointState,
     file_digest,
     find_checkpoint,
-    list_checkpoints,
     read_checkpoint_state,
 )
 from sparsespeech.training.packed_reader import PackedTensors, is_packed, open_packed
@@ -88,11 +87,6 @@ class CheckpointWeights:
                 f"use an earlier checkpoint"
             )
         return compress(name, dense)
-
-
-def is_checkpoint(path: Path) -> bool:
-    """True for a run folder with checkpoints and for one of its checkpoint folders."""
-    return (path / STATE_NAME).is_file() or bool(list_checkpoints(path))
 
 
 def read_checkpoint_weights(path: Path) -> CheckpointWeights:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsespeech.errors import MissingDependencyError
+from sparsespeech.report.picture_file import save_figure
 from sparsespeech.report.style import GREY, SETTINGS
 
 INK = "#22222b"
@@ -69,14 +70,6 @@ class Diagram:
         )
         if text:
             self.text((corner[0] + size[0] / 2, corner[1] + size[1] / 2), text, **style)
-
-    def stack(
-        self, corner: Point, size: Point, text: str = "", *, copies: int = 3, **style: Any
-    ) -> None:
-        """A box with others behind it, which stand for more of the same."""
-        for copy in range(copies - 1, 0, -1):
-            self.box((corner[0] + 4 * copy, corner[1] - 4 * copy), size, **{**style, "width": 0.8})
-        self.box(corner, size, text, **style)
 
     def text(
         self,
@@ -159,4 +152,4 @@ def draw(picture: Path, size: Point, paint: Callable[[Diagram], None]) -> None:
     with style.context([SETTINGS, {"figure.constrained_layout.use": False}]):
         figure = Figure(figsize=(size[0] / UNITS, size[1] / UNITS), facecolor=PAPER)
         paint(Diagram(figure.add_axes((0, 0, 1, 1)), *size))
-        figure.savefig(picture, dpi=RESOLUTION)
+        save_figure(figure, picture, dpi=RESOLUTION)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sparsespeech.compiler.exploration import DesignPoint, latency_of, pareto_front
 from sparsespeech.errors import MissingDependencyError, ReportError
+from sparsespeech.report.picture_file import save_figure
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED, SETTINGS
 
 Axes = Any  # of matplotlib, imported when a picture is drawn
@@ -60,7 +61,7 @@ def draw_exploration(
         figure.legend(handles=_legend(sorted({_kind(point) for point in fitting})), ncols=4,
                       loc="outside lower center", fontsize=9)  # fmt: skip
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-        figure.savefig(picture)
+        save_figure(figure, picture)
 
 
 def _panel(

@@ -47,7 +47,7 @@ def paint_network(
             core = program.places.index(place) if place in program.places else None
             tile = tiles.get(core) if core is not None else None
             busy = utilisation[core] if utilisation is not None and core is not None else None
-            _paint_tile(diagram, _corner(place), tile, colours, busy)
+            _paint_tile(diagram, _corner(place), core, tile, colours, busy)
     _paint_host(diagram)
     for load in loads:
         _paint_link(diagram, load, load.slots / program.config.slots)
@@ -88,6 +88,7 @@ def _paint_title(diagram: Diagram, program: Program, loads: Sequence[LinkLoad]) 
 def _paint_tile(
     diagram: Diagram,
     corner: Point,
+    core: int | None,
     tile: Tile | None,
     colours: dict[str, str],
     busy: float | None,
@@ -95,7 +96,8 @@ def _paint_tile(
     x, y = corner
     if tile is None:
         diagram.box(corner, (TILE, TILE), fill="#fafafa", edge=GREY, line=":", width=0.8)
-        diagram.note((x + TILE / 2, y + TILE / 2), "router\nonly", points=7)
+        if core is None:
+            diagram.note((x + TILE / 2, y + TILE / 2), "router\nonly", points=7)
         return
     strength = 0.6 if tile.letter == "h" else 0.3
     fill = tint(colours[_name(tile)], strength) if busy is None else tint(PURPLE, busy)

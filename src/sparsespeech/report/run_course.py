@@ -55,18 +55,19 @@ def read_course(run: Path) -> RunCourse:
         for row in rows
         if isinstance(row.get("mask_update"), dict)
     ]
-    sparsity = _series([*rows, *updates], "sparsity")
+    sparsity = logged_series([*rows, *updates], "sparsity")
     order = np.argsort(sparsity.steps, kind="stable")
     return RunCourse(
-        _series(rows, "loss"),
-        _series(rows, "development_loss"),
-        _series(rows, "development_wer"),
+        logged_series(rows, "loss"),
+        logged_series(rows, "development_loss"),
+        logged_series(rows, "development_wer"),
         Series(sparsity.steps[order], sparsity.values[order]),
-        _series(updates, "changed"),
+        logged_series(updates, "changed"),
     )
 
 
-def _series(rows: Sequence[dict[str, Any]], key: str) -> Series:
+def logged_series(rows: Sequence[dict[str, Any]], key: str) -> Series:
+    """The numbers that the log's ``rows`` hold under ``key``; rows without one are left out."""
     found = [(row["step"], row[key]) for row in rows if is_number(row.get(key))]
     points = np.array(found, dtype=np.float64).reshape(-1, 2)
     return Series(points[:, 0], points[:, 1])

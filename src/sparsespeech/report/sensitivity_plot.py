@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsespeech.errors import MissingDependencyError
+from sparsespeech.report.picture_file import save_figure
 from sparsespeech.report.style import BLUE, GREEN, GREY, ORANGE, RED, SETTINGS
 
 _COLOURS = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000")
@@ -51,7 +52,7 @@ def draw_sensitivity(scan: dict[str, Any], picture: Path) -> None:
         _scale(axes, sorted({p["sparsity"] for m in scan["matrices"] for p in m["points"]}))
         axes.set_title(_title(scan))
         axes.legend(fontsize=8, loc="upper left")
-        figure.savefig(picture)
+        save_figure(figure, picture)
 
 
 def _looks(names: list[str]) -> dict[str, tuple[str, str]]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sparsespeech.graph import Layer, Lstm
-from sparsespeech.model_file.lookup import bundled_models, resolve_model
+from sparsespeech.model_file.lookup import resolve_model
 from sparsespeech.model_file.model import IntegerModel
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.model_file.statistics import ModelStatistics, model_statistics
-from sparsespeech.report.checkpoint_weights import is_checkpoint, read_checkpoint_weights
+from sparsespeech.report.checkpoint_weights import read_checkpoint_weights
 from sparsespeech.report.weights import ModelWeights, WeightSource
+from sparsespeech.training.run_folder import is_checkpoint, run_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +38,8 @@ def read_subject(name_or_path: str) -> Subject:
 
     Raises ModelFileError or CheckpointError.
     """
-    path = Path(name_or_path)
-    if name_or_path not in bundled_models() and is_checkpoint(path):
-        return _of_checkpoint(path)
+    if is_checkpoint(name_or_path):
+        return _of_checkpoint(Path(name_or_path))
     found = resolve_model(name_or_path)
     model = read_model(found)
     return model_subject(found, model, model_statistics(model))
@@ -66,11 +66,11 @@ def model_subject(path: Path, model: IntegerModel, statistics: ModelStatistics) 
 
 def _of_checkpoint(path: Path) -> Subject:
     weights = read_checkpoint_weights(path)
-    run = weights.folder.parent.parent
+    run = run_folder(weights.folder)
     recipe = weights.facts["recipe"]
     name = recipe.get("name") if isinstance(recipe, dict) else None
     return Subject(
-        name=str(name or run.resolve().name),
+        name=str(name or (run or weights.folder.resolve()).name),
         description=f"Checkpoint of step {weights.step:,}: {_network(weights.graph.layers)}; "
         f"averaged weights",
         weights=weights,
@@ -80,7 +80,7 @@ def _of_checkpoint(path: Path) -> Subject:
         bytes_stored=None,
         facts=weights.facts,
         model=None,
-        run=run if (run / "log.jsonl").is_file() else None,
+        run=run if run is not None and (run / "log.jsonl").is_file() else None,
     )
 
 

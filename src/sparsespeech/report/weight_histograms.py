@@ -22,7 +22,7 @@ from sparsespeech.report.weights import WeightMatrix
 
 _BINS = 101  # odd: the middle bin stands around 0
 _KEPT = 99.8  # per cent of the nonzeros that the widest distribution shows
-_COLOURS = {"before pruning": GREY, "after pruning": ORANGE}
+_COLOURS = {"before pruning": GREY, "after pruning": ORANGE}  # the report's subject: blue
 _WIDTH, _PANEL_HEIGHT = 4.2, 1.25  # inches
 
 
@@ -67,13 +67,12 @@ def compared_histograms(stages: Sequence[tuple[str, WeightMatrix]]) -> Markup:
     All panels share the axis of values, so matrices must be in real units.
     """
     limit = value_limit([matrix for _, matrix in stages])
-    colours = (GREY, ORANGE, BLUE)[-len(stages) :]
 
     def paint(figure: Figure) -> None:
         panels = figure.subplots(len(stages), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (title, matrix), colour in zip(panels, stages, colours, strict=True):
+        for axes, (title, matrix) in zip(panels, stages, strict=True):
             found = histogram(matrix, limit)
-            axes.stairs(found.density, found.edges, fill=True, color=colour)
+            axes.stairs(found.density, found.edges, fill=True, color=_COLOURS.get(title, BLUE))
             axes.set_title(f"{title}: {matrix.nonzeros:,} weights")
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
@@ -97,7 +96,8 @@ def stored_histogram(matrix: WeightMatrix) -> Markup:
         return compared_histograms([("stored weights", matrix)])
     largest = int(np.abs(matrix.value).max(initial=1))
     step = -(-largest // 127)  # of wide models (R10) several values share a bar
-    edges = step * (np.arange(-largest // step, largest // step + 2) - 0.5)
+    half = -(-largest // step)
+    edges = step * (np.arange(-half, half + 2) - 0.5)
     counts, _ = np.histogram(matrix.value, edges)
 
     def paint(figure: Figure) -> None:

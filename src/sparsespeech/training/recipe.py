@@ -15,11 +15,12 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from sparsespeech.decoding.alphabet import ENGLISH_SYMBOLS
-from sparsespeech.errors import ModelFileError, RecipeError
+from sparsespeech.errors import RecipeError
 from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.pruning.repeat_settings import RepeatUntil
 from sparsespeech.pruning.settings import Pruning
 from sparsespeech.quantization.settings import FixedPoint
+from sparsespeech.training.mfcc_settings import parse_mfcc_config
 from sparsespeech.training.recipe_section import (
     Count,
     Decay,
@@ -191,11 +192,11 @@ class Recipe(RecipeSection):
         return self
 
     def feature_config(self) -> MfccConfig:
-        """Feature constants with the recipe's changes; raises RecipeError on unknown keys."""
+        """Feature constants with the recipe's changes; raises RecipeError for impossible ones."""
         try:
-            return MfccConfig(**self.model.features)
-        except (TypeError, ModelFileError) as error:
-            raise RecipeError(f"model.features: {error}") from None
+            return parse_mfcc_config(self.model.features)
+        except ValueError as error:
+            raise RecipeError(f"model.{error}") from None
 
 
 def bundled_recipes() -> list[str]:

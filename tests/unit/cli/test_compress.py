@@ -85,6 +85,7 @@ def test_tables_show_each_matrix_and_rung(path: Path, capsys: pytest.CaptureFixt
         (["--output", "x.safetensors", "--retrain-steps", "5"], "only checkpoints can be"),
         (["--output", "x.safetensors", "--learning-rate", "0.1"], "only checkpoints can be"),
         (["--output", "x.safetensors", "--codebook", "1"], "codebook"),
+        (["--output", "x.safetensors", "--initialisation", "linear"], "goes with --codebook"),
     ],
 )
 def test_wrong_options_are_one_line(
@@ -100,6 +101,17 @@ def test_wrong_options_are_one_line(
     assert error in captured
     assert captured.count("\n") == 1
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_a_bundled_name_wins_over_a_run_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "english-small" / "checkpoints").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert main(["compress", "english-small", "--output", "no/x.safetensors"]) == 2
+    assert "give a file NAME.safetensors in a folder that exists" in capsys.readouterr().err
+    assert main(["compress", "./english-small", "--output", "no/x.safetensors"]) == 2
+    assert "a checkpoint needs --codebook" in capsys.readouterr().err
 
 
 def test_an_imported_checkpoint_is_not_retrained_without_speech(

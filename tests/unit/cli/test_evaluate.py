@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from sparsespeech.cli import evaluation_batch
 from sparsespeech.cli.main import main
 from sparsespeech.corpora.manifest import Utterance, write_manifest
 from sparsespeech.decoding.ngram_training import train_ngram
 from sparsespeech.model_file.writer import write_model
 from sparsespeech.recogniser import Recogniser
+from tests.random_checkpoints import random_checkpoint, write_checkpoint
 from tests.random_models import random_integer_model
 from tests.scripted_backend import ScriptedExecutor, babble
 
@@ -149,14 +149,50 @@ def test_several_processes_find_the_same(
     assert together == alone
 
 
-def test_training_folders_are_told_from_model_folders(tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["MODEL", "MANIFEST", "--output", "FOLDER"], "give the path of a file in a folder"),
+        (["MODEL", "MANIFEST", "--output", "MODEL/hypotheses.jsonl"], "give the path of a file"),
+        (["MODEL", "english-smal", "MANIFEST"], "english-smal: no such model file"),
+        (["MODEL", "RUN", "MANIFEST"], "no checkpoint here"),
+    ],
+)
+def test_nothing_is_recognised_before_all_can_be(
+    arguments: list[str],
+    message: str,
+    model: Path,
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Recogniser, "log_probabilities", None)
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "step").mkdir()
-    (tmp_path / "step" / "state.json").touch()
-    assert evaluation_batch.is_checkpoint(tmp_path / "run")
-    assert evaluation_batch.is_checkpoint(tmp_path / "step")
-    assert not evaluation_batch.is_checkpoint(model)
-    assert not evaluation_batch.is_checkpoint(tmp_path / "absent")
+    paths = {"MODEL": model, "MANIFEST": manifest, "FOLDER": tmp_path, "RUN": tmp_path / "run"}
+    for name, path in paths.items():
+        arguments = [argument.replace(name, str(path)) for argument in arguments]
+    assert main(["evaluate", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [["--backend", "reference"], ["--threads", "2"]])
+def test_checkpoints_run_in_torch(
+    option: list[str],
+    model: Path,
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    write_checkpoint(run, random_checkpoint(hidden=4, context=9, coefficients=26), {})
+    assert main(["evaluate", str(run), str(manifest), *option]) == 2
+    said = capsys.readouterr().err
+    assert option[0] in said and "torch" in said
+    assert said.count("\n") == 1
+    assert main(["evaluate", str(run), str(model), str(manifest), *option]) == 0  # for the model
 
 
 @pytest.mark.parametrize(

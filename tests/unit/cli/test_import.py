@@ -83,6 +83,10 @@ def test_options_in_place_of_a_file(tmp_path: Path) -> None:
         (["--check", "nowhere.jsonl"], "nowhere.jsonl: cannot read the manifest"),
         (["--describe", "nowhere.yaml"], "nowhere.yaml: cannot read"),
         (["--limit", "0"], "--limit"),
+        (["--limit", "5"], "goes with --check"),
+        (["--normalisation", "foo"], "normalisation: expected none, or mean and deviation"),
+        (["--clip", "abc"], "clip: expected a number above 0 and up to"),
+        (["--blank", "middle"], "blank: expected first, last or the number of a class, got 'midd"),
         (["--train", "nowhere.jsonl"], "--train and --development go together"),
         (["--train", "a.jsonl", "--development", "b.jsonl"], "a.jsonl: cannot read the manifest"),
     ],
@@ -105,6 +109,27 @@ def test_failures_are_one_line_and_write_nothing(
 def test_mozilla_graph_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", str(tmp_path / "x.pbmm"), "--output", str(tmp_path / "run")]) == 2
     assert "x.pbmm: is an inference graph of Mozilla DeepSpeech" in capsys.readouterr().err
+
+
+def test_a_recording_that_cannot_be_checked_leaves_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, described = write_foreign(tmp_path)
+    manifest = write_corpus(tmp_path / "corpus", 2)
+    run = tmp_path / "run"
+    command = ["import", str(model), "--describe", str(described), "--output", str(run)]
+    recording = tmp_path / "corpus" / "0001.wav"
+    content = recording.read_bytes()
+    recording.write_bytes(b"no sound")
+    assert main([*command, "--check", str(manifest)]) == 2
+    assert "0001.wav" in capsys.readouterr().err
+    assert not run.exists()
+    recording.write_bytes(content)
+    assert main([*command, "--check", str(manifest)]) == 0
+    recording.write_bytes(b"no sound")  # that the folder is taken is found before any check
+    capsys.readouterr()
+    assert main([*command, "--check", str(manifest)]) == 2
+    assert "holds checkpoints already" in capsys.readouterr().err
 
 
 @pytest.mark.slow

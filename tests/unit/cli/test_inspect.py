@@ -11,6 +11,7 @@ from sparsespeech.cli.main import main
 from sparsespeech.model_file.model import Encoding
 from sparsespeech.model_file.statistics import model_statistics
 from sparsespeech.model_file.writer import write_model
+from tests.random_checkpoints import random_checkpoint, write_checkpoint
 from tests.random_models import random_integer_model
 
 
@@ -67,6 +68,15 @@ def test_ladder_marks_what_the_file_is(
     shown = capsys.readouterr().out
     assert ("Huffman *" in shown) == (encoding == "huffman")
     assert ("sparse int8 *" in shown) == (encoding == "gap8")
+
+
+def test_a_checkpoint_is_for_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    step = write_checkpoint(tmp_path / "run", random_checkpoint(hidden=4), {})
+    for folder in (tmp_path / "run", step):
+        assert main(["inspect", str(folder)]) == 2
+        said = capsys.readouterr().err
+        assert f"{folder}: a checkpoint of training" in said and "--html PATH" in said
+        assert said.count("\n") == 1
 
 
 def test_damaged_file_is_one_line_and_status_2(

@@ -201,6 +201,7 @@ def test_bad_options(
         ["--learning-rate", "0.1"],
         ["--distill"],
         ["--repeat-until-wer-loss", "0.5"],
+        ["--step-sparsity", "0.3"],
         ["--set", "optimizer.steps=7"],
     ],
 )

@@ -42,6 +42,36 @@ def test_a_run_writes_checkpoints_log_recipe_and_picture(
     assert (run / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_checkpoint_is_named_though_its_picture_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "run" / "training.png"
+    picture.mkdir(parents=True)  # no file can replace a folder
+    recipe = write_recipe(tmp_path, write_corpus(tmp_path / "corpus", 2))
+    arguments = ["train", str(recipe), "--output", str(tmp_path / "run"), "--threads", "1"]
+    assert main([*arguments, "--stop-after", "1"]) == 2
+    out, err = capsys.readouterr()
+    assert "checkpoint: " in out
+    assert f"{picture}: " in err
+    assert [path.name for path in picture.parent.glob("*.partial")] == []
+
+
+@pytest.mark.parametrize("option", [["--stop-after", "3"], ["--tensorboard"]])
+def test_what_rounds_cannot_do_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    rounds = write_recipe(
+        tmp_path,
+        tmp_path / "m.jsonl",
+        model={"architecture": "initial", "initial": "before"},
+        pruning={"shape": "one_shot", "final_sparsity": 0.9},
+        repeat_until={"wer_loss": 1.0},
+    )
+    line = failure(["train", str(rounds), *option, "--output", str(tmp_path / "run")], capsys)
+    assert option[0] in line
+    assert "repeat_until" in line
+
+
 def test_unknown_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = write_recipe(tmp_path, tmp_path / "m.jsonl", pruning={"sparsity": 0.9})
     line = failure(["train", str(recipe)], capsys)

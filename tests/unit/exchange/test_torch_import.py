@@ -15,6 +15,7 @@ from sparsespeech.exchange.description import Description, read_description
 from sparsespeech.exchange.imported_checkpoint import Speech, save_imported_network
 from sparsespeech.exchange.state_dict import StateDict, read_state_dict
 from sparsespeech.exchange.torch_import import ImportedNetwork, import_state_dict
+from sparsespeech.features.mfcc import MfccConfig
 from sparsespeech.graph import Linear, Lstm, Output
 from sparsespeech.training.checkpoint import load_checkpoint
 from sparsespeech.training.float_recogniser import build_model
@@ -222,11 +223,17 @@ def test_nothing_is_guessed(tmp_path: Path, key: str, part: str) -> None:
         ({"labels": "aabcd"}, "4 different symbols"),
         ({"blank": 6}, "class 6, but the last layer has 6 outputs: 0 to 5"),
         ({"features": {"context": 2, "coefficients": 5}}, "(2 x 2 + 1) frames x 5"),
-        ({"features": {"contest": 2}}, "features: "),
+        ({"features": {"contest": 2}}, "features: unknown key 'contest'; known: sample_rate_hz"),
+        ({"features": {"coefficients": "13"}}, "features.coefficients: expected an integer, got "),
+        ({"features": {"highest_hz": 10**400}}, "features: int too large to convert to float"),
+        ({"features": {"highest_hz": "8k"}}, "features.highest_hz: expected a number, got '8k'"),
+        ({"features": {"context": -1}}, "features: feature constants break the rule"),
         ({"normalisation": {"mean": [0, 1], "deviation": 1}}, "got 2 numbers, expected one or 5"),
         ({"normalisation": {"mean": 0, "deviation": [1, 1, 0, 1, 1]}}, "got 0 for coefficient 2"),
-        ({"normalisation": {"mean": 0}}, "normalisation"),
-        ({"clip": -1}, "clip"),
+        ({"normalisation": {"mean": 0}}, "normalisation: expected none, or mean and deviation"),
+        ({"clip": -1}, "clip: expected a number above 0 and up to"),
+        ({"clip": {"dense.0": "soft"}}, "clip: expected a number above 0 and up to"),
+        ({"labels": 5}, "labels: expected text or a list of symbols, got 5"),
         ({"clip": 1e9}, "clip"),
         ({"layerz": []}, "unknown key 'layerz'; known: layers, ignore, clip"),
         ({"ignore": ["("]}, "not a regular expression"),
@@ -254,6 +261,14 @@ def test_options_replace_entries_and_leave_the_others(tmp_path: Path) -> None:
     changed = read_description(path, {"clip": "2.5", "blank": "3", "labels": None})
     assert (changed.clip, changed.blank, changed.labels) == (2.5, 3, SYMBOLS)
     assert read_description(None, {"clip": "none"}) == Description(clip="none")
+
+
+def test_whole_numbers_stand_for_hertz_too(tmp_path: Path) -> None:
+    features = {"context": 2, "coefficients": COEFFICIENTS, "highest_hz": 7000}
+    described = read_description(describe(tmp_path / "d.yaml", features=features), {})
+    config = described.feature_config()
+    assert config.highest_hz == 7000.0
+    assert MfccConfig.from_json(config.to_json()) == config  # a checkpoint of it can be read
 
 
 # ---- the checkpoint --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sparsespeech.compiler.passes.route import route
 from sparsespeech.compiler.program import Program
 from sparsespeech.compiler.stream_graph import link_loads
 from sparsespeech.report.diagram import Diagram, draw
+from sparsespeech.report.grid_diagram import tiles_of
 from sparsespeech.report.grid_figure import network_size, paint_network
 from tests.placed_plans import full_size, placed_plan, program_of, tiny_network
 
@@ -56,6 +58,14 @@ def test_every_core_and_the_empty_site_are_shown(program: Program) -> None:
     assert recorder.texts.count("x3") == 4
     assert recorder.texts.count("router\nonly") == 1
     assert "The network, paper mapping" in recorder.texts
+
+
+def test_a_core_without_a_task_is_still_a_core(program: Program) -> None:
+    idle = replace(program, chains=program.chains[:1])
+    recorder = _Recorder()
+    paint_network(recorder, replace(idle, streams=(), sequences=()))
+    assert len(tiles_of(idle)) < program.config.cores
+    assert recorder.texts.count("router\nonly") == 1
 
 
 def test_utilisation_stands_on_the_tiles(program: Program) -> None:

@@ -17,6 +17,8 @@ from sparsespeech.model_file.statistics import model_statistics
 from sparsespeech.model_file.writer import write_model
 from sparsespeech.report.matrix_views import network_difference
 from sparsespeech.report.model_report import ReportSources, build_report
+from sparsespeech.report.subject import read_subject
+from sparsespeech.training.packed_checkpoint import pack_checkpoint
 from tests.random_models import random_integer_model
 from tests.unit.report.conftest import save_random_run
 from tests.unit.report.test_html import HOSTILE, read
@@ -146,6 +148,17 @@ def test_checkpoint_with_everything_around_it(tmp_path: Path, run: Path) -> None
     assert "<script>" not in page
     assert "<h1>&lt;script&gt;tiny&lt;/script&gt;</h1>" in page
     read(page)
+
+
+def test_the_run_of_a_checkpoint_is_the_one_that_holds_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / "log.jsonl").touch()
+    pack_checkpoint(run, run / "packed" / "exported")
+    assert read_subject(str(run)).run == run
+    assert read_subject(str(run / "packed" / "exported")).run is None
+    monkeypatch.chdir(run / "checkpoints")
+    assert read_subject("step-00000007").run == run
 
 
 def test_checkpoint_of_another_network_is_refused(run: Path, tmp_path: Path) -> None:

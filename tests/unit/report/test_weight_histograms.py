@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
 
+from sparsespeech.report import weight_histograms
+from sparsespeech.report.html import Markup
+from sparsespeech.report.style import BLUE, GREY, ORANGE
 from sparsespeech.report.weight_histograms import (
     compared_histograms,
     histogram,
@@ -69,6 +76,51 @@ def test_stages_are_named_with_their_nonzeros(rng: np.random.Generator) -> None:
 def test_integers_of_any_width_have_a_picture(values: list[int]) -> None:
     picture = stored_histogram(integer_matrix(values, 0.01 if values else None))
     assert f"{len(values)} nonzeros" in picture
+
+
+def painted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are drawn from now on."""
+    figures: list[Any] = []
+
+    def paint_only(paint: Callable[[Any], None], *_: object) -> Markup:
+        figures.append(Figure())
+        paint(figures[-1])
+        return Markup("")
+
+    monkeypatch.setattr(weight_histograms, "draw_picture", paint_only)
+    return figures
+
+
+@pytest.mark.parametrize(
+    ("titles", "colours"),
+    [
+        (["before pruning", "after retraining"], [GREY, BLUE]),
+        (["after pruning", "after retraining"], [ORANGE, BLUE]),
+        (["before pruning", "after pruning", "after retraining"], [GREY, ORANGE, BLUE]),
+        (["stored weights"], [BLUE]),
+    ],
+)
+def test_a_stage_has_the_same_colour_in_every_report(
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+    titles: list[str],
+    colours: list[str],
+) -> None:
+    figures = painted(monkeypatch)
+    matrix = compress("m", rng.normal(size=(5, 5)))
+    compared_histograms([(title, matrix) for title in titles])
+    shown = [axes.patches[0].get_facecolor() for axes in figures[0].axes]
+    assert shown == [to_rgba(colour) for colour in colours]
+
+
+@pytest.mark.parametrize("largest", [1, 127, 128, 300, 2047, 32767])
+def test_every_integer_has_a_bar(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
+    figures = painted(monkeypatch)
+    stored_histogram(integer_matrix([largest, -largest, 1], None))
+    (bars,) = figures[0].axes[0].patches
+    counts, edges, _ = bars.get_data()
+    assert counts.sum() == 3
+    assert (edges == -edges[::-1]).all()
 
 
 def test_floats_of_a_checkpoint_are_shown_as_floats(rng: np.random.Generator) -> None:

@@ -54,6 +54,7 @@ def test_the_models_of_the_readme_have_recipes() -> None:
         ({**tiny_recipe(Path("m.jsonl")), "seed": -1}, "seed"),
         (with_change("model", features={"strid": 1}), "model.features"),
         (with_change("model", features={"stride": 0}), "model.features"),
+        (with_change("model", features={"stride": "320"}), "model.features.stride: expected an"),
         (with_change("data", train=[]), "data.train"),
         ({"name": "x"}, "data: Field required"),
     ],
