@@ -98,6 +98,7 @@ class BatchLoader:
             seed=recipe.seed,
             steps=recipe.optimizer.steps,
             workers=workers,
+            sorted_first_epoch=recipe.sorts_first_epoch,
         )
         augmentation = None
         if recipe.augmentation is not None:

@@ -36,13 +36,16 @@ class BatchPlan:
         seed: int,
         steps: int,
         workers: int = 1,
+        sorted_first_epoch: bool = True,
     ) -> None:
         """``lengths`` in frames and ``source`` number of each utterance, int64[U].
 
-        With several ``workers`` a step holds one batch a worker.
+        With several ``workers`` a step holds one batch a worker. ``sorted_first_epoch`` is the
+        recipe's decision, which ``data`` may leave open.
         """
         self._lengths, self._source, self._data = lengths, source, data
         self._seed, self._steps, self._workers = seed, steps, workers
+        self._sorted_first_epoch = sorted_first_epoch
         self._epoch, self._first_step = -1, 0
         self._batches: list[list[IntegerArray]] = []
 
@@ -65,7 +68,7 @@ class BatchPlan:
         random = np.random.default_rng([self._seed, self._epoch])
         chosen = self._choose(random)
         lengths = self._lengths[chosen]
-        sorts = self._epoch == 0 and self._data.sorted_first_epoch
+        sorts = self._epoch == 0 and self._sorted_first_epoch
         noise = 0.0 if sorts else self._data.bucket_noise
         order = np.argsort(
             lengths * random.uniform(1 - noise, 1 + noise, lengths.size), kind="stable"

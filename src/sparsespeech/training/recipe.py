@@ -52,7 +52,8 @@ class Data(RecipeSection):
     with more than ``batch_multiple`` utterances it has a multiple of that many. The training
     kernels compute 16 utterances at once, so a batch of 8 long ones wastes half of their work:
     let ``batch_frames`` hold 16 of the longest. ``sorted_first_epoch`` begins with the shortest
-    utterances, which a network from scratch learns from best; without it every epoch is shuffled.
+    utterances, which a network from scratch learns from best. One that goes on from another has
+    no need of it, so None sorts only without ``model.initial``.
     """
 
     train: Annotated[list[Source], Field(min_length=1)]
@@ -62,7 +63,7 @@ class Data(RecipeSection):
     batch_frames: Count = 6000
     batch_utterances: Count = 64
     batch_multiple: Count = 16
-    sorted_first_epoch: bool = True
+    sorted_first_epoch: bool | None = None
     bucket_noise: Share = 0.1
 
 
@@ -190,6 +191,13 @@ class Recipe(RecipeSection):
         if self.fixed_point is not None:
             self.fixed_point.check_run(self.optimizer.steps)
         return self
+
+    @property
+    def sorts_first_epoch(self) -> bool:
+        """Whether the first epoch goes from short to long."""
+        if self.data.sorted_first_epoch is None:
+            return self.model.initial is None
+        return self.data.sorted_first_epoch
 
     def feature_config(self) -> MfccConfig:
         """Feature constants with the recipe's changes; raises RecipeError for impossible ones."""

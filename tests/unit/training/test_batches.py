@@ -21,9 +21,18 @@ def plan(
     steps: int = 1000,
     workers: int = 1,
     source: np.ndarray | None = None,
+    sorted_first_epoch: bool = True,
 ) -> BatchPlan:
     numbers = np.zeros(lengths.size, np.int64) if source is None else source
-    return BatchPlan(lengths, numbers, data, seed=seed, steps=steps, workers=workers)
+    return BatchPlan(
+        lengths,
+        numbers,
+        data,
+        seed=seed,
+        steps=steps,
+        workers=workers,
+        sorted_first_epoch=sorted_first_epoch,
+    )
 
 
 @given(
@@ -88,7 +97,7 @@ def test_batches_are_as_large_as_budget_and_multiple_allow() -> None:
 
 def test_without_sorting_the_first_epoch_is_shuffled_too() -> None:
     sizes = np.random.default_rng(1).integers(10, 300, 60)
-    ours = plan(sizes, settings(batch_frames=900, sorted_first_epoch=False))
+    ours = plan(sizes, settings(batch_frames=900), sorted_first_epoch=False)
     longest = [int(sizes[ours.at(step).utterances].max()) for step in range(10)]
     assert ours.at(9).epoch == 0
     assert longest != sorted(longest)

@@ -30,6 +30,19 @@ def test_a_recipe_that_starts_from_another_has_its_width() -> None:
         assert recipes[name].model.hidden == recipes[initial].model.hidden, name
 
 
+@pytest.mark.parametrize(
+    ("initial", "key", "sorts"),
+    [(None, None, True), ("runs/a", None, False), (None, False, False), ("runs/a", True, True)],
+)
+def test_a_network_that_goes_on_needs_no_short_utterances_first(
+    initial: str | None, key: bool | None, sorts: bool
+) -> None:
+    values = tiny_recipe(Path("m.jsonl"))
+    values["model"] = {**values["model"], "initial": initial}
+    values["data"] = {**values["data"], "sorted_first_epoch": key}
+    assert parse_recipe(values, "my.yaml").sorts_first_epoch is sorts
+
+
 def test_the_models_of_the_readme_have_recipes() -> None:
     assert {"an4", "english-small", "english-medium"} <= set(bundled_recipes())
 
