@@ -90,7 +90,7 @@ def run(
         check_speakers([utterance.speaker for utterance in utterances], manifest)
     executor = ExecutorSettings(backend or default_backend(), threads_of_process(threads, jobs))
     for model in models[1:]:  # the first is opened by its own evaluation
-        check_model(model, executor, settings)
+        check_model(model, executor)
     results = [_evaluate(model, executor, settings, utterances, jobs) for model in models]
     if output is not None:
         _write_hypotheses(output, results, utterances)

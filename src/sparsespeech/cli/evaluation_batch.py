@@ -71,9 +71,9 @@ class AcousticModel(Protocol):
         ...
 
 
-def check_model(model: str, executor: ExecutorSettings, decoder: DecoderSettings) -> None:
-    """Open ``model`` and drop it; raises the errors of :func:`recognise_all` but AudioError."""
-    _Worker(model, executor, decoder)
+def check_model(model: str, executor: ExecutorSettings) -> None:
+    """Open ``model`` and drop it; raises the errors of opening it in :func:`recognise_all`."""
+    _load(model, executor)
 
 
 def recognise_all(
