@@ -1,10 +1,10 @@
-"""``sparsespeech import STATE_DICT``: a torch network as a checkpoint to prune and quantize."""
+"""``sparsespeech import NETWORK``: a torch network or a model file as a checkpoint to train on."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 
 CHECKED = 20  # utterances of --check unless --limit says
 
-StateDictArgument = Annotated[
-    Path, typer.Argument(help="File of torch.save(model.state_dict(), ...), or .safetensors.")
+NetworkArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="NETWORK",
+        help="File of torch.save(model.state_dict(), ...), a .safetensors state dict, or a model "
+        "file or the name of a bundled model.",
+    ),
 ]
 OutputOption = Annotated[Path, typer.Option(help="Run folder to write; it holds one checkpoint.")]
 DescribeOption = Annotated[
@@ -90,7 +95,7 @@ LimitOption = Annotated[
 
 
 def run(
-    state_dict: StateDictArgument,
+    network: NetworkArgument,
     output: OutputOption,
     describe: DescribeOption = None,
     clip: ClipOption = None,
@@ -106,21 +111,21 @@ def run(
     limit: LimitOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a torch network of nn.Linear and nn.LSTM layers.
+    """Bring a torch network of nn.Linear and nn.LSTM layers, or a model file, to train it on.
 
     The checkpoint is what 'train' (as model.initial), 'prune', 'sensitivity', 'quantize' and
     'evaluate' read. The cell state of every LSTM saturates at +-16 here and does not in torch:
-    --check tells whether that changes the network.
+    --check tells whether that changes the network. A model file, as 'sparsespeech import
+    english-medium', needs no description: it gives the weights that its integers stand for.
     """
     from sparsespeech.corpora.manifest import read_manifest
-    from sparsespeech.exchange.description import read_description
     from sparsespeech.exchange.imported_checkpoint import prove_saveable, save_imported_network
-    from sparsespeech.exchange.state_dict import read_state_dict
-    from sparsespeech.exchange.torch_import import import_state_dict
+    from sparsespeech.model_file.lookup import is_model
 
     if limit is not None and check is None:
         raise typer.BadParameter("goes with --check", param_hint="--limit")
-    changes = {
+    foreign = not is_model(network)
+    changes: dict[str, Any] = {
         "clip": clip,
         "labels": labels,
         "blank": blank,
@@ -128,22 +133,53 @@ def run(
         "layers": layers.split(",") if layers else None,
         "ignore": ignore,
     }
-    description = read_description(describe, changes)
+    if not foreign:
+        _refuse({"describe": describe, **changes, "key": key, "check": check})
     speech = _speech(train, development)
     utterances = read_manifest(check)[: limit or CHECKED] if check is not None else None
-    network = import_state_dict(read_state_dict(state_dict, key), description)
-    prove_saveable(network, output, speech)  # before minutes of work, not after
-    seen = _check(network, utterances) if utterances is not None else None
-    folder = save_imported_network(network, output, speech)
-    warn_of_saturation(network, seen)
+    imported = _foreign(network, key, describe, changes) if foreign else _model(network)
+    prove_saveable(imported, output, speech)  # before minutes of work, not after
+    seen = _check(imported, utterances) if utterances is not None else None
+    folder = save_imported_network(imported, output, speech)
+    if foreign:  # networks of model files trained with saturation
+        warn_of_saturation(imported, seen)
     if as_json:
-        typer.echo(json.dumps(import_figures(network, folder, seen)))
+        typer.echo(json.dumps(import_figures(imported, folder, seen)))
         return
     console = table_console()
-    console.print(import_table(network))
-    for line in [*summary_lines(network, seen), *next_steps(network, output, speech)]:
+    console.print(import_table(imported))
+    for line in [*summary_lines(imported, seen), *next_steps(imported, output, speech)]:
         print_line(console, line)
     print_line(console, f"checkpoint: {folder}")
+
+
+def _foreign(
+    path: Path, key: str | None, describe: Path | None, changes: dict[str, Any]
+) -> ImportedNetwork:
+    """The network of a state dict, as its description says."""
+    from sparsespeech.exchange.description import read_description
+    from sparsespeech.exchange.state_dict import read_state_dict
+    from sparsespeech.exchange.torch_import import import_state_dict
+
+    description = read_description(describe, changes)
+    return import_state_dict(read_state_dict(path, key), description)
+
+
+def _model(name_or_path: Path) -> ImportedNetwork:
+    """The network of a model file or a bundled model."""
+    from sparsespeech.exchange.integer_import import import_model_file
+    from sparsespeech.model_file.lookup import resolve_model
+
+    return import_model_file(resolve_model(name_or_path))
+
+
+def _refuse(options: dict[str, Any]) -> None:
+    """Raise BadParameter for the first option that only a state dict needs."""
+    for name, value in options.items():
+        if value:
+            raise typer.BadParameter(
+                "is for state dicts; a model file says all of it itself", param_hint=f"--{name}"
+            )
 
 
 def _speech(train: Path | None, development: Path | None) -> Speech | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,6 +75,18 @@ def serialise(container: Container) -> bytes:
         position += len(content)
     text = canonical_json.dump(header, "header", sort_keys=False).encode("utf-8")
     return seal(text) + b"".join(contents.values())
+
+
+def begins_like_one(path: Path) -> bool:
+    """Whether the file at ``path`` has the first bytes of a container; False if it cannot be read.
+
+    Other safetensors files, state dicts among them, begin otherwise.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_DIGEST.start)[_LENGTH_BYTES:] == _START
+    except OSError:
+        return False
 
 
 def seal(header: bytes) -> bytes:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sparsespeech.errors import ModelFileError
+from sparsespeech.model_file.container import begins_like_one
 
 SUFFIX = ".safetensors"
 MODEL_FILE_NAME = "model" + SUFFIX  # inside a model folder
@@ -16,6 +17,14 @@ def bundled_models() -> dict[str, Path]:
     """Names and files of the models in the package, sorted by name."""
     folder = Path(str(files("sparsespeech").joinpath("models")))
     return {path.stem: path for path in sorted(folder.glob("*" + SUFFIX))}
+
+
+def is_model(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether :func:`resolve_model` finds a file there that begins like a model file."""
+    try:
+        return begins_like_one(resolve_model(name_or_path))
+    except ModelFileError:
+        return False
 
 
 def resolve_model(name_or_path: str | os.PathLike[str]) -> Path:

@@ -178,11 +178,11 @@ def bank_occupancy(matrix: SparseMatrix) -> BankOccupancy:
 
 
 def _matrix_statistics(name: str, matrix: SparseMatrix, facts: dict[str, Any]) -> MatrixStatistics:
-    scales = _weight_scales(name, facts)
+    scales = weight_scales(name, facts)
     return MatrixStatistics(name, matrix.shape, matrix.nonzeros, bank_occupancy(matrix), scales)
 
 
-def _weight_scales(name: str, facts: dict[str, Any]) -> tuple[float, float] | None:
+def weight_scales(name: str, facts: dict[str, Any]) -> tuple[float, float] | None:
     """From the free facts of the quantization, which may hold anything or nothing."""
     for key in ("weight_scales", "weight_scale_ranges"):
         entries = facts.get(key)

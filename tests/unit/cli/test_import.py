@@ -13,6 +13,7 @@ import yaml
 
 from sparsespeech.backend import backend_names, is_built, load_backend
 from sparsespeech.cli.main import main
+from sparsespeech.model_file.lookup import bundled_models
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.training.checkpoint import load_checkpoint
 from tests.foreign_network import ForeignNetwork, describe
@@ -130,6 +131,50 @@ def test_a_recording_that_cannot_be_checked_leaves_no_run(
     capsys.readouterr()
     assert main([*command, "--check", str(manifest)]) == 2
     assert "holds checkpoints already" in capsys.readouterr().err
+
+
+def test_a_bundled_model_is_imported_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = str(write_corpus(tmp_path / "corpus", 2))
+    run = tmp_path / "run"
+    speech = ["--train", manifest, "--development", manifest]
+    assert main(["import", "english-small", "--output", str(run), *speech]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""  # nothing is said of saturation: the model trained with it
+    assert "28 symbols and the blank" in out
+    assert f"next: sparsespeech prune {run}" in out
+    shown = load_checkpoint(run)
+    assert shown.facts["progress"]["imported"]["file"] == "english-small.safetensors"
+    assert shown.facts["progress"]["sparsity"] > 0.85
+    assert read_model(bundled_models()["english-small"]).labels == shown.labels
+
+
+@pytest.mark.parametrize(
+    "option", [["--clip", "20"], ["--check", "x.jsonl"], ["--key", "net"], ["--ignore", "x"]]
+)
+def test_a_model_file_needs_no_description(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["import", "english-small", "--output", str(run), *option]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"{option[0]}: is for state dicts" in err
+    assert not run.exists()
+
+
+def test_damaged_model_files_are_refused_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(bundled_models()["english-small"].read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "m.safetensors").write_bytes(content)
+    assert main(["import", str(tmp_path / "m.safetensors"), "--output", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "m.safetensors" in err
+    assert "damaged" in err
 
 
 @pytest.mark.slow
