@@ -354,13 +354,21 @@ def accuracy(
 
 @app.command()
 def report(
-    result: Annotated[Path, typer.Argument(help="JSON object that a benchmark wrote.")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULT...",
+            help="JSON objects that one benchmark wrote; several are shown as one.",
+        ),
+    ],
     as_json: AsJson = False,
     plot: Plot = None,
     markdown: MarkdownPage = None,
 ) -> None:
-    """Show, draw or tabulate a kept result again; nothing is measured."""
-    kept = read_result(result)
+    """Show, draw or tabulate kept results again; nothing is measured."""
+    from sparsespeech.benchmarks.joined_result import join_results
+
+    kept = join_results([read_result(result) for result in results])
     page = (kept.bench, markdown) if markdown else None
     publish(lambda: kept, as_json, None, plot, page)
 

@@ -52,6 +52,8 @@ def test_a_kept_result_is_shown_and_drawn_again(
     assert json.loads(capsys.readouterr().out) == json.loads(output.read_text())
     texts = [re.findall(r"<!-- (.*?) -->", path.read_text()) for path in (first, plot)]
     assert texts[0] == texts[1] != []
+    assert main(["bench", "report", str(output), str(output)]) == 2
+    assert "two results hold the figure" in capsys.readouterr().err
     assert main(["bench", "report", str(output), "--markdown", str(tmp_path / "x.md")]) == 2
     assert "bench density has no Markdown form" in capsys.readouterr().err
 

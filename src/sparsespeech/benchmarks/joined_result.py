@@ -1,0 +1,52 @@
+"""Several results of one benchmark as one, for a page or a picture of all their tables.
+
+Parts of a long benchmark, such as the corpora of ``bench accuracy``, may be measured at different
+times; each keeps its own file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sparsespeech.benchmarks.result import BenchResult
+from sparsespeech.errors import BenchmarkError
+
+
+def join_results(results: Sequence[BenchResult]) -> BenchResult:
+    """Rows and figures of all ``results`` in their order; a row that several hold comes once.
+
+    Facts about the machine are those of the first. Raises BenchmarkError for results of different
+    benchmarks or settings, and where two hold a figure of the same name.
+    """
+    first = results[0]
+    joined = BenchResult(first.bench, dict(first.config), first.machine)
+    for result in results:
+        if result.bench != first.bench:
+            raise BenchmarkError(
+                f"results of bench {first.bench} and bench {result.bench} cannot be joined; give "
+                f"those of one benchmark"
+            )
+        twice = sorted(joined.figures.keys() & result.figures.keys())
+        if twice:
+            raise BenchmarkError(
+                f"two results hold the figure {twice[0]}; join results of different parts only"
+            )
+        joined.config = _joined_config(joined.config, result.config)
+        joined.figures |= result.figures
+        joined.rows += [row for row in result.rows if row not in joined.rows]
+    return joined
+
+
+def _joined_config(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Settings of both; raises BenchmarkError for one that differs and is no object."""
+    config = one | other
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            config[key] = _joined_config(one[key], other[key])
+        elif one[key] != other[key]:
+            raise BenchmarkError(
+                f"measured with different settings: {key} is {one[key]} and {other[key]}; measure "
+                f"again with one of them, or report each alone"
+            )
+    return config
