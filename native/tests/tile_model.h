@@ -1,6 +1,7 @@
 // A model of the AMX tile instructions that the kernels use, after the pseudo-code and the fault
 // conditions of Intel's Software Developer's Manual, volume 2 (LDTILECFG, TILELOADD, TILESTORED,
-// TDPBSUD, TILERELEASE; palette 1). What a processor answers with a fault ends the program here.
+// TDPBSUD, TDPBF16PS, TILERELEASE; palette 1). What a processor answers with a fault ends the
+// program here.
 
 #ifndef SPARSESPEECH_TESTS_TILE_MODEL_H_
 #define SPARSESPEECH_TESTS_TILE_MODEL_H_
@@ -86,6 +87,30 @@ class TileModel {
     ++products_;
   }
 
+  // TDPBF16PS: sums += a times b, two products of bf16 at a time. The order of the additions is the
+  // manual's; denormals are not flushed.
+  void multiply_bf16(std::size_t sums, std::size_t a, std::size_t b) {
+    require(sums != a && sums != b && a != b, "TDPBF16PS: three different tiles");
+    Tile& c = used(sums, "TDPBF16PS");
+    const Tile &left = used(a, "TDPBF16PS"), &right = used(b, "TDPBF16PS");
+    require(
+        left.rows == c.rows && right.row_bytes == c.row_bytes && left.row_bytes / 4 == right.rows,
+        "TDPBF16PS: matching sizes");
+    for (std::size_t m = 0; m < c.rows; ++m) {
+      for (std::size_t k = 0; k < left.row_bytes / 4; ++k) {
+        for (std::size_t n = 0; n < c.row_bytes / 4; ++n) {
+          float sum;
+          std::memcpy(&sum, c.bytes[m] + 4 * n, sizeof(sum));
+          for (std::size_t half = 0; half < 4; half += 2) {
+            sum += bf16(left.bytes[m] + 4 * k + half) * bf16(right.bytes[k] + 4 * n + half);
+          }
+          std::memcpy(c.bytes[m] + 4 * n, &sum, sizeof(sum));
+        }
+      }
+    }
+    ++products_;
+  }
+
   static void require(bool holds, const char* rule) {
     if (holds) return;
     std::fprintf(stderr, "tile model: broken rule of %s\n", rule);
@@ -97,6 +122,13 @@ class TileModel {
     std::size_t rows = 0, row_bytes = 0;
     std::uint8_t bytes[kMaxRows][kMaxRowBytes] = {};
   };
+
+  static float bf16(const std::uint8_t* bytes) {
+    std::uint8_t whole[4] = {0, 0, bytes[0], bytes[1]};
+    float value;
+    std::memcpy(&value, whole, sizeof(value));
+    return value;
+  }
 
   Tile& used(std::size_t index, const char* instruction) {
     require(configured_ && index < kTiles && tiles_[index].rows > 0, instruction);

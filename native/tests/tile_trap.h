@@ -3,7 +3,7 @@
 //
 // Encodings (Intel's manual): VEX with three bytes, map 0F38, W 0, 128 bits;
 //   LDTILECFG np 49 /0 memory, TILERELEASE np 49 C0, TILELOADD f2 4B /r SIB,
-//   TILESTORED f3 4B /r SIB, TDPBSUD f3 5E: reg sums, rm a, vvvv b.
+//   TILESTORED f3 4B /r SIB, TDPBSUD f3 5E, TDPBF16PS f3 5C: reg sums, rm a, vvvv b.
 
 #ifndef SPARSESPEECH_TESTS_TILE_TRAP_H_
 #define SPARSESPEECH_TESTS_TILE_TRAP_H_
@@ -111,6 +111,8 @@ class TileTrap {
       end = operand.end;
     } else if (opcode == 0x5E && prefix == kF3 && *modrm >= 0xC0) {
       model().multiply(reg, rm, third);
+    } else if (opcode == 0x5C && prefix == kF3 && *modrm >= 0xC0) {
+      model().multiply_bf16(reg, rm, third);
     } else {
       TileModel::require(false, "a tile instruction that the model has");
     }

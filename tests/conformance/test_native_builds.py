@@ -26,6 +26,7 @@ ALLOWED = {
     "avx512": BASELINE | {Encoding.SSSE3, Encoding.VEX, Encoding.EVEX},
     "avx512_bf16": BASELINE | {Encoding.SSSE3, Encoding.VEX, Encoding.EVEX},
     "amx": set(Encoding),
+    "amx_bf16": set(Encoding),
 }
 
 

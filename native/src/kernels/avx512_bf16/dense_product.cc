@@ -60,9 +60,8 @@ void product(const std::uint16_t* matrix, std::size_t rows, std::size_t columns,
 
 }  // namespace
 
-void avx512_bf16_dense_product(const std::uint16_t* matrix, std::size_t rows, std::size_t columns,
-                               const float* x, std::size_t lanes, std::uint32_t* pairs,
-                               float* out) {
+void avx512_bf16_pack_pairs(const float* x, std::size_t columns, std::size_t lanes,
+                            std::uint32_t* pairs) {
   for (std::size_t pair = 0; pair < columns / 2; ++pair) {
     for (std::size_t lane = 0; lane < lanes; lane += kLanesOfRegister) {
       const float* even = x + 2 * pair * lanes + lane;
@@ -73,6 +72,12 @@ void avx512_bf16_dense_product(const std::uint16_t* matrix, std::size_t rows, st
                           _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
     }
   }
+}
+
+void avx512_bf16_dense_product(const std::uint16_t* matrix, std::size_t rows, std::size_t columns,
+                               const float* x, std::size_t lanes, std::uint32_t* pairs,
+                               float* out) {
+  avx512_bf16_pack_pairs(x, columns, lanes, pairs);
   switch (lanes / kLanesOfRegister) {
     case 1:
       return product<1>(matrix, rows, columns, pairs, out);

@@ -20,6 +20,9 @@ void avx512_bf16_bf16_from_lanes(const float* x, std::size_t batch, std::size_t 
 void avx512_bf16_sparse_product(const SparseRows& matrix, const float* bias, const float* x,
                                 std::size_t columns, Steps shape, bool bfloat16, bool add,
                                 float* packed, float* out);
+// x [C][L] as bf16 [C / 2][L], a pair of columns a word; C even.
+void avx512_bf16_pack_pairs(const float* x, std::size_t columns, std::size_t lanes,
+                            std::uint32_t* pairs);
 void avx512_bf16_dense_product(const std::uint16_t* matrix, std::size_t rows, std::size_t columns,
                                const float* x, std::size_t lanes, std::uint32_t* pairs, float* out);
 void avx512_bf16_pack_chunk(const float* x, std::size_t rows, Steps shape, bool bfloat16,
