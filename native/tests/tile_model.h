@@ -87,8 +87,8 @@ class TileModel {
     ++products_;
   }
 
-  // TDPBF16PS: sums += a times b, two products of bf16 at a time. The order of the additions is the
-  // manual's; denormals are not flushed.
+  // TDPBF16PS: sums += a times b, two products of bf16 at a time, added in the order of the
+  // Intrinsics Guide. The manual sums even and odd products apart and flushes denormals.
   void multiply_bf16(std::size_t sums, std::size_t a, std::size_t b) {
     require(sums != a && sums != b && a != b, "TDPBF16PS: three different tiles");
     Tile& c = used(sums, "TDPBF16PS");

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sparsespeech.benchmarks.result import BenchResult
+from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.errors import BenchmarkError
 
 
 def join_results(results: Sequence[BenchResult]) -> BenchResult:
-    """Rows and figures of all ``results`` in their order; a row that several hold comes once.
+    """Rows and figures of all ``results`` in their order.
 
-    Facts about the machine are those of the first. Raises BenchmarkError for results of different
-    benchmarks or settings, and where two hold a figure of the same name.
+    A table of published figures comes once. Facts about the machine are those of the first. Raises
+    BenchmarkError for results of different benchmarks or settings, and where two hold a figure of
+    the same name or a table that is no corpus's.
     """
     first = results[0]
     joined = BenchResult(first.bench, dict(first.config), first.machine)
@@ -34,8 +35,23 @@ def join_results(results: Sequence[BenchResult]) -> BenchResult:
             )
         joined.config = _joined_config(joined.config, result.config)
         joined.figures |= result.figures
-        joined.rows += [row for row in result.rows if row not in joined.rows]
+        joined.rows += _new_rows(joined, result)
     return joined
+
+
+def _new_rows(joined: BenchResult, result: BenchResult) -> list[Row]:
+    """Rows of ``result`` that are not the same published figures as in ``joined``."""
+    held = {row["table"] for row in joined.rows}
+    rows = []
+    for row in result.rows:
+        published = row["table"].startswith("published")
+        if row["table"] in held and not (published or "corpus" in row):
+            raise BenchmarkError(
+                f"two results hold the table {row['table']!r}; join results of different parts only"
+            )
+        if not (published and row in joined.rows):
+            rows.append(row)
+    return rows
 
 
 def _joined_config(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

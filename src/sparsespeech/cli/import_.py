@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CHECKED = 20  # utterances of --check unless --limit says
 
 NetworkArgument = Annotated[
-    Path,
+    str,  # a Path would make ./an4, a folder, the bundled an4
     typer.Argument(
         metavar="NETWORK",
         help="File of torch.save(model.state_dict(), ...), a .safetensors state dict, or a model "
@@ -137,7 +137,7 @@ def run(
         _refuse({"describe": describe, **changes, "key": key, "check": check})
     speech = _speech(train, development)
     utterances = read_manifest(check)[: limit or CHECKED] if check is not None else None
-    imported = _foreign(network, key, describe, changes) if foreign else _model(network)
+    imported = _foreign(Path(network), key, describe, changes) if foreign else _model(network)
     prove_saveable(imported, output, speech)  # before minutes of work, not after
     seen = _check(imported, utterances) if utterances is not None else None
     folder = save_imported_network(imported, output, speech)
@@ -165,7 +165,7 @@ def _foreign(
     return import_state_dict(read_state_dict(path, key), description)
 
 
-def _model(name_or_path: Path) -> ImportedNetwork:
+def _model(name_or_path: str) -> ImportedNetwork:
     """The network of a model file or a bundled model."""
     from sparsespeech.exchange.integer_import import import_model_file
     from sparsespeech.model_file.lookup import resolve_model

@@ -123,17 +123,23 @@ def summary_lines(network: ImportedNetwork, seen: CellRange | None) -> list[str]
 def next_steps(network: ImportedNetwork, output: Path, speech: Speech | None) -> list[str]:
     """How to prune: the last layer stays dense, as it holds few weights and all decisions.
 
-    A network of one layer has nothing else to prune.
+    A network of one layer has nothing else to prune. One that is sparse already loses half of what
+    it has left, and keeps its zeros.
     """
+    from sparsespeech.exchange.imported_checkpoint import sparsity_of
+
     names = [layer.name for layer in network.graph.layers]
+    sparsity = sparsity_of(network.weights)
+    goal = 0.9 if sparsity < 0.8 else round(1.0 - (1.0 - sparsity) / 2, 3)
+    zeros = "keep_zeros: true, start: 0.0, " if sparsity > 0.0 else ""
     if len(names) == 1:
-        option, exceptions = rf"'^{names[0]}\.=0.9'", "{}"
+        option, exceptions = rf"'^{names[0]}\.={goal}'", "{}"
     else:
         option = rf"'^{names[-1]}\.=0'"
         exceptions = rf"{{^{names[0]}\.: 0.85, ^{names[-1]}\.: 0}}"
     if speech is not None:
         return [
-            f"next: sparsespeech prune {output} --sparsity 0.9 --exceptions {option} "
+            f"next: sparsespeech prune {output} --sparsity {goal} --exceptions {option} "
             f"--output {output}-sparse"
         ]
     from sparsespeech.training.initial_graph import changed_features
@@ -145,5 +151,5 @@ def next_steps(network: ImportedNetwork, output: Path, speech: Speech | None) ->
         "a recipe:",
         f"  model: {{architecture: initial, initial: {output}{shown}}}",
         f"  data: {{symbols: {json.dumps(''.join(network.labels))}, ...}}",
-        f"  pruning: {{final_sparsity: 0.9, exceptions: {exceptions}}}",
+        f"  pruning: {{final_sparsity: {goal}, {zeros}exceptions: {exceptions}}}",
     ]

@@ -7,9 +7,12 @@ the weights.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
 from sparsespeech.errors import ExchangeError
@@ -45,8 +48,6 @@ def save_imported_network(
         for kind in ("weights", "average")
         for name, tensor in network.weights.items()
     }
-    matrices = [tensor for tensor in network.weights.values() if tensor.ndim == 2]
-    zeros = sum(int((matrix == 0).sum()) for matrix in matrices)
     with network.path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     state = {
@@ -58,7 +59,7 @@ def save_imported_network(
         "labels": list(network.labels),
         "progress": {
             "workers": 1,
-            "sparsity": zeros / sum(matrix.numel() for matrix in matrices),
+            "sparsity": sparsity_of(network.weights),
             "imported": {
                 "file": network.path.name,
                 "sha256": digest,
@@ -67,6 +68,13 @@ def save_imported_network(
         },
     }
     return save_checkpoint(run, 0, weights, {}, state, keep=1)
+
+
+def sparsity_of(weights: Mapping[str, Tensor]) -> float:
+    """Share of zeros in the matrices among ``weights``."""
+    matrices = [tensor for tensor in weights.values() if tensor.ndim == 2]
+    zeros = sum(int((matrix == 0).sum()) for matrix in matrices)
+    return zeros / sum(matrix.numel() for matrix in matrices)
 
 
 def prove_saveable(

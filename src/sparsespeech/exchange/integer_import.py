@@ -11,6 +11,7 @@ Axes: R rows (outputs), C columns (inputs), H cells of one direction. Gate order
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +47,15 @@ from sparsespeech.model_file.tensors import DIRECTIONS
 from sparsespeech.model_file.weight_rules import row_sums
 
 _RANGE = {8: (0, 255), 16: (-32768, 32767)}  # of activations, by their bits
-_CLIP_TOLERANCE = 1  # steps by which a rounded multiplier may move the stored clip
+_CLIP_TOLERANCE = 1  # steps by which rounded multipliers may move the stored clip
+_SCALE_TOLERANCE = 2.0**-10  # of a scale that has come through rounded multipliers
 
 
 def import_model_file(path: Path) -> ImportedNetwork:
     """The float network of the model file ``path``.
 
     Raises ModelFileError for a damaged file, ExchangeError for a network that training does not
-    know (convolution), and where the file does not hold the scales of its weights.
+    know (convolution), and where the file does not hold the scales of its weights, or others.
     """
     model = read_model(path)
     reader = _Reader(path, model)
@@ -88,7 +90,10 @@ class _Reader:
                 self._lstm(layer)
             case OutputLayer():
                 scale = layer.scale.astype(np.float64)
-                self._keep_matrix(f"{layer.name}.weight", layer.weights, scale / self._scale)
+                weights = f"{layer.name}.weights"
+                self._keep_matrix(
+                    f"{layer.name}.weight", weights, layer.weights, scale / self._scale
+                )
                 bias = self._bias(layer.weights, layer.bias, scale)
                 self._keep(f"{layer.name}.bias", bias)
             case ConvolutionLayer():
@@ -99,10 +104,11 @@ class _Reader:
 
     def _linear(self, layer: LinearLayer) -> None:
         ratio = _ratio(layer.requantize)
-        scale = self._output_scale(f"{layer.name}.weights", ratio, self._scale)
+        weights = f"{layer.name}.weights"
+        scale = self._output_scale(weights, ratio, self._scale)
         self._prove_clip(layer, scale)
         step = ratio * scale  # of the accumulator: s_w * s_x
-        self._keep_matrix(f"{layer.name}.weight", layer.weights, step / self._scale)
+        self._keep_matrix(f"{layer.name}.weight", weights, layer.weights, step / self._scale)
         self._keep(f"{layer.name}.bias", self._bias(layer.weights, layer.bias, step))
         self._scale, self._zero_point = scale, layer.output_zero_point
 
@@ -118,29 +124,45 @@ class _Reader:
         directions = (layer.forward, layer.backward)
         for number, direction in enumerate(directions):
             if direction is not None:
-                self._direction(f"{layer.name}.directions.{number}", direction, scale, m_scale)
+                stored = f"{layer.name}.{DIRECTIONS[number]}"
+                name = f"{layer.name}.directions.{number}"
+                self._direction(name, stored, direction, scale, m_scale)
         self._scale, self._zero_point = scale, zero_point
 
     def _direction(
-        self, name: str, direction: LstmDirection, h_scale: float, m_scale: float
+        self, name: str, stored: str, direction: LstmDirection, h_scale: float, m_scale: float
     ) -> None:
-        """One direction; ``h_scale`` is that of what it feeds back, ``m_scale`` before that."""
+        """One direction, ``stored`` in the file under its own name.
+
+        ``h_scale`` is that of what it feeds back, ``m_scale`` that before the projection.
+        """
         step = _ratio(direction.input_requantize) * GATE_SCALE  # s_w * s_x
         recurrent = _ratio(direction.recurrent_requantize) * GATE_SCALE  # s_w * s_h
         bias = self._bias(direction.input_weights, direction.input_bias, step)
-        self._keep_matrix(f"{name}.weight_ih", direction.input_weights, step / self._scale)
-        self._keep_matrix(f"{name}.weight_hh", direction.recurrent_weights, recurrent / h_scale)
+        for source, weights, matrix, scale in (
+            ("weight_ih", "input_weights", direction.input_weights, step / self._scale),
+            ("weight_hh", "recurrent_weights", direction.recurrent_weights, recurrent / h_scale),
+        ):
+            self._keep_matrix(f"{name}.{source}", f"{stored}.{weights}", matrix, scale)
         self._keep(f"{name}.bias_ih", bias)
         self._keep(f"{name}.bias_hh", np.zeros_like(bias))
         if direction.peephole is not None:
             peephole = direction.peephole
             self._keep(f"{name}.peephole", peephole.weights * _ratio(peephole.requantize))
         if direction.projection is not None:
-            ratio = _ratio(direction.projection.requantize) * h_scale / m_scale
-            self._keep_matrix(f"{name}.weight_projection", direction.projection.weights, ratio)
+            scale = _ratio(direction.projection.requantize) * h_scale / m_scale
+            weights, matrix = f"{stored}.projection.weights", direction.projection.weights
+            self._keep_matrix(f"{name}.weight_projection", weights, matrix, scale)
 
     def _output_scale(self, name: str, ratio: NDArray[np.float64], x_scale: float) -> float:
         """R13 backwards: ``s_y`` from ``ratio = s_w * s_x / s_y`` and the stored ``s_w``."""
+        scale = self._recorded(name) * x_scale / float(ratio.min())
+        if not sys.float_info.min <= scale <= 1.0 / sys.float_info.min:
+            raise self._strange(name)
+        return scale
+
+    def _recorded(self, name: str) -> float:
+        """The smallest scale of a row of the matrix ``name``, as its conversion noted."""
         scales = weight_scales(name, self._model.quantization or {})
         if scales is None or not (math.isfinite(scales[0]) and scales[0] > 0.0):
             raise ExchangeError(
@@ -148,7 +170,13 @@ class _Reader:
                 f"unknown; import the checkpoint that it was made from, or a file that "
                 f"'sparsespeech quantize' wrote"
             )
-        return float(scales[0] * x_scale / ratio.min())
+        return scales[0]
+
+    def _strange(self, name: str) -> ExchangeError:
+        return ExchangeError(
+            f"{self._path}: the scales of its weights do not fit its integers, as shows at {name}; "
+            f"the facts were changed: import the checkpoint that it was made from"
+        )
 
     def _prove_clip(self, layer: LinearLayer, scale: float) -> None:
         """The stored clamp is that of the graph's clip, or the scales do not belong here."""
@@ -158,11 +186,7 @@ class _Reader:
         output = ActivationParameters(scale, layer.output_zero_point, *ends)
         _, high = output.clamp_limits(described.clip)
         if abs(high - layer.high) > _CLIP_TOLERANCE:
-            raise ExchangeError(
-                f"{self._path}: layer {layer.name} is clamped at {layer.high}, but the scales of "
-                f"its weights make a clip of {described.clip:g} to {high}; the facts about its "
-                f"quantization are not those of its weights"
-            )
+            raise self._strange(f"{layer.name}.weights")
 
     def _bias(
         self, weights: SparseMatrix, bias: NDArray[np.int64], step: NDArray[np.float64]
@@ -171,7 +195,12 @@ class _Reader:
         real: NDArray[np.float64] = (bias + self._zero_point * row_sums(weights)) * step
         return real
 
-    def _keep_matrix(self, name: str, matrix: SparseMatrix, scale: NDArray[np.float64]) -> None:
+    def _keep_matrix(
+        self, name: str, stored: str, matrix: SparseMatrix, scale: NDArray[np.float64]
+    ) -> None:
+        """Integers times ``scale``, which must be the recorded one: that proves all before it."""
+        if abs(float(scale.min()) / self._recorded(stored) - 1.0) > _SCALE_TOLERANCE:
+            raise self._strange(stored)
         rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.row_start))
         dense = np.zeros(matrix.shape)
         dense[rows, matrix.column] = matrix.value

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sparsespeech.errors import ExchangeError
+from sparsespeech.model_file.lookup import bundled_models
 
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 SAFETENSORS_SUFFIX = ".safetensors"
@@ -64,7 +65,10 @@ def read_state_dict(path: Path, key: str | None = None) -> StateDict:
         )
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
-        raise ExchangeError(f"{path}: {what}; expected a torch state dict or {SAFETENSORS_SUFFIX}")
+        raise ExchangeError(
+            f"{path}: {what}; expected a torch state dict, a {SAFETENSORS_SUFFIX} file or the name "
+            f"of a bundled model ({', '.join(bundled_models())})"
+        )
     if suffix == SAFETENSORS_SUFFIX:
         return StateDict(path, _read_safetensors(path), ordered=False)
     if suffix not in TORCH_SUFFIXES:

@@ -20,6 +20,12 @@ def result(name: str, wer: float, bench: str = "accuracy", **config: Any) -> Ben
     return made
 
 
+def tried(wer: float) -> BenchResult:
+    made = BenchResult("accuracy", {"drawn": "utterances"}, {})
+    made.add_rows("tried", {"label": "dense", "wer": wer})
+    return made
+
+
 def test_rows_and_figures_of_all_in_order() -> None:
     joined = join_results([result("an4", 7.0), result("librispeech", 70.0)])
     assert joined.figures == {"an4_wer": 7.0, "librispeech_wer": 70.0}
@@ -47,8 +53,9 @@ def test_results_are_not_changed() -> None:
         (result("an4", 8.0), "two results hold the figure an4_wer"),
         (result("b", 8.0, bench="latency"), "bench accuracy and bench latency"),
         (result("b", 8.0, drawn="speakers"), "drawn is utterances and speakers"),
+        (tried(8.0), "two results hold the table 'tried'"),
     ],
 )
 def test_what_cannot_be_joined(other: BenchResult, message: str) -> None:
     with pytest.raises(BenchmarkError, match=message):
-        join_results([result("an4", 7.0), other])
+        join_results([result("an4", 7.0), tried(7.5), other])

@@ -16,6 +16,7 @@ from sparsespeech.cli.main import main
 from sparsespeech.model_file.lookup import bundled_models
 from sparsespeech.model_file.reader import read_model
 from sparsespeech.training.checkpoint import load_checkpoint
+from sparsespeech.training.recipe import parse_recipe
 from tests.foreign_network import ForeignNetwork, describe
 from tests.tone_corpus import tiny_recipe, write_corpus
 
@@ -143,11 +144,40 @@ def test_a_bundled_model_is_imported_by_name(
     out, err = capsys.readouterr()
     assert err == ""  # nothing is said of saturation: the model trained with it
     assert "28 symbols and the blank" in out
-    assert f"next: sparsespeech prune {run}" in out
+    assert f"next: sparsespeech prune {run} --sparsity 0.93" in out  # half of what is left
     shown = load_checkpoint(run)
     assert shown.facts["progress"]["imported"]["file"] == "english-small.safetensors"
     assert shown.facts["progress"]["sparsity"] > 0.85
     assert read_model(bundled_models()["english-small"]).labels == shown.labels
+
+
+def test_a_path_wins_over_a_bundled_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("an4").mkdir()
+    Path("an4/model.safetensors").write_bytes(bundled_models()["english-small"].read_bytes())
+    assert main(["import", "./an4", "--output", "run"]) == 0
+    assert load_checkpoint(Path("run")).graph == read_model(bundled_models()["english-small"]).graph
+
+
+def test_a_name_of_nothing_is_answered_with_the_bundled_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "english-medim", "--output", str(tmp_path / "run")]) == 2
+    assert "no such file; expected a torch state dict" in (err := capsys.readouterr().err)
+    assert "english-medium" in err
+
+
+def test_a_sparse_network_keeps_its_zeros(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "english-small", "--output", str(tmp_path / "run")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "pruning:" in line]
+    pruning = yaml.safe_load(line)["pruning"]
+    assert pruning["keep_zeros"] is True
+    assert pruning["start"] == 0.0
+    assert 0.92 < pruning["final_sparsity"] < 0.94
+    values = tiny_recipe(tmp_path / "m.jsonl", pruning=pruning)
+    assert parse_recipe(values, "test").pruning is not None
 
 
 @pytest.mark.parametrize(

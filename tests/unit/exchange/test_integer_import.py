@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,28 +149,41 @@ def without_scales(model: IntegerModel) -> IntegerModel:
     return replace(model, quantization={"calibration": "by hand"})
 
 
-def with_other_scales(model: IntegerModel) -> IntegerModel:
-    assert model.quantization is not None
-    scales = {name: 3.0 * scale for name, scale in model.quantization["weight_scales"].items()}
-    return replace(model, quantization={"weight_scales": scales})
+def scaled(pattern: str, factor: float) -> Callable[[IntegerModel], IntegerModel]:
+    """The facts with the scales of the matrices that ``pattern`` names times ``factor``."""
+
+    def change(model: IntegerModel) -> IntegerModel:
+        assert model.quantization is not None
+        scales = {
+            name: factor * scale if re.search(pattern, name) else scale
+            for name, scale in model.quantization["weight_scales"].items()
+        }
+        return replace(model, quantization={"weight_scales": scales})
+
+    return change
 
 
-def with_scales_of_zero(model: IntegerModel) -> IntegerModel:
-    assert model.quantization is not None
-    scales = dict.fromkeys(model.quantization["weight_scales"], 0.0)
-    return replace(model, quantization={"weight_scales": scales})
+NOT_THOSE = "do not fit its integers, as shows at"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (without_scales, "does not say the scale of layer1.weights"),
-        (with_scales_of_zero, "does not say the scale of layer1.weights"),
-        (with_other_scales, "layer1 is clamped at"),
+        (scaled("", 0.0), "does not say the scale of layer1.weights"),
+        (scaled("", 3.0), f"{NOT_THOSE} layer1.weights"),
+        (scaled("", 0.5), NOT_THOSE),
+        (scaled("layer2", 0.5), f"{NOT_THOSE} layer4.forward.input_weights"),
+        (scaled("layer3", 0.5), f"{NOT_THOSE} layer4.forward.input_weights"),
+        (scaled("forward.projection", 3.0), f"{NOT_THOSE} layer4.forward.recurrent_weights"),
+        (scaled("backward.recurrent", 1.01), f"{NOT_THOSE} layer4.backward.recurrent_weights"),
+        (scaled("layer1", 1e-308), NOT_THOSE),
+        (scaled("forward.projection", 1e300), NOT_THOSE),
+        (scaled("layer6", 1.01), f"{NOT_THOSE} layer6.weights"),
     ],
 )
 def test_scales_that_cannot_be(tmp_path: Path, change: Any, message: str) -> None:
-    checkpoint = random_checkpoint(3)
+    checkpoint = random_checkpoint(3, lstm={"projection": 3})
     # Frames so large that the clip at 20 is what ends the range.
     calibration = calibrate(build_model(checkpoint), [60.0 * random_frames(3, 30)])
     model = convert(checkpoint, calibration).model
