@@ -45,6 +45,7 @@ def accuracy_options(
         work, executor, beam, calibration=chosen.calibration, limit=limit, jobs=jobs
     )
     drawn = "speakers" if by_speaker else "utterances"
+    others = {"equal_nonzeros": chosen.equal_nonzeros, "tried": chosen.tried}
     config = {
         "corpora": {test.name: _describe(test.test.manifest) for test in chosen.corpora},
         "intervals": f"95 %, seeds and {drawn} drawn",
@@ -53,6 +54,7 @@ def accuracy_options(
         "beam": {"width": beam.beam_width, "alpha": beam.alpha, "beta": beam.beta},
         "limit": limit,
         "threads": threads or "auto",
+        **{name: _describe(part.test.manifest) for name, part in others.items() if part},
     }
     return AccuracyOptions(chosen, runs.recognise, config, by_speaker)
 

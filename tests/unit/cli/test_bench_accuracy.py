@@ -107,6 +107,19 @@ def test_rows_agree_with_evaluate_and_quantize(
     assert answer["config"]["corpora"]["tones"] == described
 
 
+def test_every_manifest_of_a_plan_stands_in_the_result(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = [{"label": "x", "checkpoint": str(runs / "s0"), "note": ""}]
+    plan = {"tried": {"manifest": str(manifest), "runs": tried}, "calibration": str(manifest)}
+    (runs / "plan.yaml").write_text(json.dumps(plan))
+    assert bench(runs, runs / "plan.yaml", "--json") == 0
+    config = json.loads(capsys.readouterr().out)["config"]
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    assert config["tried"] == {"manifest": "manifest.jsonl", "sha256": digest}
+    assert "equal_nonzeros" not in config
+
+
 def test_the_same_again_decodes_and_quantizes_nothing(
     runs: Path,
     manifest: Path,
