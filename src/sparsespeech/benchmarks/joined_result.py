@@ -13,6 +13,9 @@ from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.errors import BenchmarkError
 
 
+_OF_MACHINE = ("threads",)  # settings that change how long it takes, not what is found
+
+
 def join_results(results: Sequence[BenchResult]) -> BenchResult:
     """Rows and figures of all ``results`` in their order.
 
@@ -60,6 +63,8 @@ def _joined_config(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]
     for key in one.keys() & other.keys():
         if isinstance(one[key], dict) and isinstance(other[key], dict):
             config[key] = _joined_config(one[key], other[key])
+        elif key in _OF_MACHINE:
+            config[key] = one[key]
         elif one[key] != other[key]:
             raise BenchmarkError(
                 f"measured with different settings: {key} is {one[key]} and {other[key]}; measure "
