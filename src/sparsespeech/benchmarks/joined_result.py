@@ -12,7 +12,6 @@ from typing import Any
 from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.errors import BenchmarkError
 
-
 _OF_MACHINE = ("threads",)  # settings that change how long it takes, not what is found
 
 

@@ -21,6 +21,7 @@ from sparsespeech.cli.accelerator_bench import (
 from sparsespeech.cli.accelerator_options import TargetOption
 from sparsespeech.cli.bench_output import (
     AsJson,
+    KeptResults,
     MarkdownPage,
     Output,
     Plot,
@@ -354,13 +355,7 @@ def accuracy(
 
 @app.command()
 def report(
-    results: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RESULT...",
-            help="JSON objects that one benchmark wrote; several are shown as one.",
-        ),
-    ],
+    results: KeptResults,
     as_json: AsJson = False,
     plot: Plot = None,
     markdown: MarkdownPage = None,

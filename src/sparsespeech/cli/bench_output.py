@@ -22,6 +22,12 @@ _FILE_WIDTH = 200  # characters, where the output is no terminal
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Output = Annotated[Path | None, typer.Option(help="Write the JSON object to this file too.")]
+KeptResults = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RESULT...", help="JSON objects that one benchmark wrote; several are shown as one."
+    ),
+]
 Plot = Annotated[Path | None, typer.Option(help="Draw the result: .png, .svg or .pdf.")]
 MarkdownPage = Annotated[
     Path | None,
