@@ -364,8 +364,7 @@ def report(
     from sparsespeech.benchmarks.joined_result import join_results
 
     kept = join_results([read_result(result) for result in results])
-    page = (kept.bench, markdown) if markdown else None
-    publish(lambda: kept, as_json, None, plot, page)
+    publish(lambda: kept, as_json, None, plot, (kept.bench, markdown) if markdown else None)
 
 
 def _settings(
