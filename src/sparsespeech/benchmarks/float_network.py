@@ -32,7 +32,6 @@ from sparsespeech.model_file.model import (
     LstmDirection,
     LstmLayer,
     OutputLayer,
-    Requantizer,
     SparseMatrix,
 )
 from sparsespeech.model_file.weight_rules import row_sums
@@ -134,7 +133,7 @@ def _float_layer(layer: IntegerLayer, step: float, zero: int) -> tuple[FloatLaye
     """The layer, and the step and zero point of its output."""
     match layer:
         case LinearLayer():
-            ratio = _ratio(layer.requantize)  # s_w * step / 1
+            ratio = layer.requantize.ratio  # s_w * step / 1
             return (
                 FloatLinear(
                     ScaledMatrix(layer.weights, (ratio / step).astype(np.float32)),
@@ -169,12 +168,12 @@ def _float_lstm(layer: LstmLayer, step: float, zero: int) -> tuple[FloatLayer, f
 
 
 def _float_direction(direction: LstmDirection, step: float, zero: int) -> FloatDirection:
-    input_ratio = _ratio(direction.input_requantize) * GATE_SCALE  # s_w * step
-    recurrent_ratio = _ratio(direction.recurrent_requantize) * GATE_SCALE
+    input_ratio = direction.input_requantize.ratio * GATE_SCALE  # s_w * step
+    recurrent_ratio = direction.recurrent_requantize.ratio * GATE_SCALE
     fed_back_step, projected = LSTM_OUTPUT_SCALE, None
     if direction.projection is not None:
         fed_back_step = 1.0
-        ratio = _ratio(direction.projection.requantize)  # s_w * (1/127) / 1
+        ratio = direction.projection.requantize.ratio  # s_w * (1/127) / 1
         scale = (ratio / LSTM_OUTPUT_SCALE).astype(np.float32)
         projected = ScaledMatrix(direction.projection.weights, scale)
     return FloatDirection(
@@ -185,12 +184,6 @@ def _float_direction(direction: LstmDirection, step: float, zero: int) -> FloatD
         _real_bias(direction.input_weights, direction.input_bias, zero, input_ratio),
         projected,
     )
-
-
-def _ratio(requantize: Requantizer) -> NDArray[np.float64]:
-    """R4: M / 2^s, float64[1] or float64[R]."""
-    ratio: NDArray[np.float64] = requantize.multiplier / np.exp2(requantize.shift)
-    return ratio
 
 
 def _real_bias(

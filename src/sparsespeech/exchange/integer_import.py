@@ -38,7 +38,6 @@ from sparsespeech.model_file.model import (
     LstmDirection,
     LstmLayer,
     OutputLayer,
-    Requantizer,
     SparseMatrix,
 )
 from sparsespeech.model_file.reader import read_model
@@ -103,7 +102,7 @@ class _Reader:
                 )
 
     def _linear(self, layer: LinearLayer) -> None:
-        ratio = _ratio(layer.requantize)
+        ratio = layer.requantize.ratio
         weights = f"{layer.name}.weights"
         scale = self._output_scale(weights, ratio, self._scale)
         self._prove_clip(layer, scale)
@@ -119,7 +118,7 @@ class _Reader:
         projection = layer.forward.projection
         if projection is not None:
             name = f"{layer.name}.{DIRECTIONS[0]}.projection.weights"
-            scale = self._output_scale(name, _ratio(projection.requantize), m_scale)
+            scale = self._output_scale(name, projection.requantize.ratio, m_scale)
             zero_point = projection.output_zero_point
         directions = (layer.forward, layer.backward)
         for number, direction in enumerate(directions):
@@ -136,8 +135,8 @@ class _Reader:
 
         ``h_scale`` is that of what it feeds back, ``m_scale`` that before the projection.
         """
-        step = _ratio(direction.input_requantize) * GATE_SCALE  # s_w * s_x
-        recurrent = _ratio(direction.recurrent_requantize) * GATE_SCALE  # s_w * s_h
+        step = direction.input_requantize.ratio * GATE_SCALE  # s_w * s_x
+        recurrent = direction.recurrent_requantize.ratio * GATE_SCALE  # s_w * s_h
         bias = self._bias(direction.input_weights, direction.input_bias, step)
         for source, weights, matrix, scale in (
             ("weight_ih", "input_weights", direction.input_weights, step / self._scale),
@@ -148,9 +147,9 @@ class _Reader:
         self._keep(f"{name}.bias_hh", np.zeros_like(bias))
         if direction.peephole is not None:
             peephole = direction.peephole
-            self._keep(f"{name}.peephole", peephole.weights * _ratio(peephole.requantize))
+            self._keep(f"{name}.peephole", peephole.weights * peephole.requantize.ratio)
         if direction.projection is not None:
-            scale = _ratio(direction.projection.requantize) * h_scale / m_scale
+            scale = direction.projection.requantize.ratio * h_scale / m_scale
             weights, matrix = f"{stored}.projection.weights", direction.projection.weights
             self._keep_matrix(f"{name}.weight_projection", weights, matrix, scale)
 
@@ -208,9 +207,3 @@ class _Reader:
 
     def _keep(self, name: str, values: NDArray[np.float64]) -> None:
         self.weights[name] = torch.from_numpy(values.astype(np.float32))
-
-
-def _ratio(requantize: Requantizer) -> NDArray[np.float64]:
-    """R4: M / 2^s, float64[1] or float64[R]."""
-    ratio: NDArray[np.float64] = requantize.multiplier / np.exp2(requantize.shift)
-    return ratio

@@ -41,6 +41,12 @@ class Requantizer:
     multiplier: NDArray[np.int64]  # int64[1] or int64[R]
     shift: NDArray[np.int64]  # int64[1] or int64[R]
 
+    @property
+    def ratio(self) -> NDArray[np.float64]:
+        """R4: M / 2^s, float64[1] or float64[R]."""
+        ratio: NDArray[np.float64] = self.multiplier / np.exp2(self.shift)
+        return ratio
+
 
 @dataclass(frozen=True, eq=False)
 class LinearLayer:
