@@ -207,6 +207,8 @@ void bind_training(nb::module_& parent) {
   nb::module_ module = parent.def_submodule("training", "Kernels that train sparse networks.");
   module.def("available", &ss::training_available,
              "Whether this processor has the kernels (AVX-512 with BF16).");
+  module.def("kernel_set", &ss::training_kernel_set, nb::rv_policy::copy,
+             "The instruction set of the kernels in use, None where there are none.");
   module.def("to_lanes", &ss::call_to_lanes<float>, "x"_a.noconvert(), "out"_a.noconvert());
   module.def("to_lanes", &ss::call_to_lanes<std::int16_t>, "x"_a.noconvert(), "out"_a.noconvert());
   module.def("from_lanes", &ss::call_from_lanes, "x"_a.noconvert(), "column"_a,

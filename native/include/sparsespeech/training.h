@@ -24,6 +24,9 @@ inline constexpr std::size_t kMostLanes = 64;
 // Whether this processor has the kernels: AVX-512 with BF16.
 bool training_available();
 
+// The instruction set of the kernels in use, null where there are none.
+const char* training_kernel_set();
+
 // Nonzeros of [R][C] row by row: those of row r are first[r] .. first[r + 1] - 1.
 struct SparseRows {
   std::span<const std::int32_t> first;    // [R + 1]

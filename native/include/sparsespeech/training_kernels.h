@@ -17,6 +17,8 @@ inline constexpr std::size_t kBlockValues = 64;
 inline constexpr std::size_t kChunkFloats = 128;
 
 struct TrainingKernels {
+  const char* name;  // of the instruction set
+
   // As the functions of training.h, of one step each.
   void (*to_lanes)(const float* x, std::size_t batch, std::size_t features, std::size_t lanes,
                    float* out);

@@ -50,4 +50,9 @@ const TrainingKernels* training_kernels() {
 
 bool training_available() { return training_kernels() != nullptr; }
 
+const char* training_kernel_set() {
+  const TrainingKernels* const kernels = training_kernels();
+  return kernels == nullptr ? nullptr : kernels->name;
+}
+
 }  // namespace sparsespeech

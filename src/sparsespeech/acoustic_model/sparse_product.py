@@ -49,6 +49,14 @@ def kernels_available() -> bool:
     return choose_instruction_set() in _INSTRUCTION_SETS
 
 
+def kernel_set() -> str | None:
+    """Instruction set of the training kernels in use: avx512_bf16 or amx_bf16; None without any.
+
+    Raises InstructionSetError as :func:`kernels_available` does.
+    """
+    return str(native.kernel_set()) if kernels_available() else None
+
+
 @dataclass(frozen=True, eq=False)
 class SparsePattern:
     """Where the nonzeros of a matrix [O, I] are, row by row and column by column."""

@@ -54,7 +54,7 @@ def train(
             )
         barrier(workers)  # nobody writes before all have looked
         session = Session.build(recipe, run, progress, rank, workers, resume=resume)
-        first = session.restore(files_may_move=files_may_move) if resume else 0
+        first, elsewhere = session.restore(files_may_move=files_may_move) if resume else (0, None)
         if rank == 0:
             text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
             atomic_file.write_text(run / "recipe.yaml", text)
@@ -62,6 +62,8 @@ def train(
             run, first, enabled=rank == 0, tensorboard=tensorboard, console=progress.console
         )
         with closing(log):
+            if elsewhere is not None:
+                log.report(first, elsewhere)
             if first == 0:
                 log.write(0, session.corpus_figures())
                 for utterance in session.unalignable():

@@ -4,7 +4,7 @@ Axes: B utterances, T frames, F coefficients, V labels.
 
 Everything random in step s comes from generators seeded by (recipe seed, s), and the batch of
 step s is a pure function of recipe and s (``batches.py``). So a run that is killed and resumed
-ends with the same bits as one that was not (on a CPU; same machine, versions, thread count).
+ends with the same bits as one that was not (on a CPU, in the same ``run_environment.py``).
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from sparsespeech.training.objective import BatchLoss, network_loss
 from sparsespeech.training.optimizer import WeightAverage, build_optimizer, learning_rate
 from sparsespeech.training.policy import StepPolicy
 from sparsespeech.training.recipe import Recipe
+from sparsespeech.training.run_environment import moved, run_environment
 from sparsespeech.training.run_identity import check_inputs, check_same_run, run_inputs
 from sparsespeech.training.throughput import Throughput, peak_flops
 
@@ -279,6 +280,7 @@ class Session:
             "labels": list(self.alphabet.symbols),
             "progress": {
                 **self._inputs(),
+                "environment": run_environment(self.device),
                 "sparsity": self.sparsity(),
                 **self.corpus_figures(),
             },
@@ -292,13 +294,14 @@ class Session:
             None if self.policy.skipped_in_a_row else self.recipe.logging.keep_checkpoints,
         )
 
-    def restore(self, *, files_may_move: bool = False) -> int:
-        """Load the newest checkpoint of the run, if any; returns the step to go on with.
+    def restore(self, *, files_may_move: bool = False) -> tuple[int, Incident | None]:
+        """Load the newest checkpoint of the run, if any.
 
+        Returns the step to go on with, and what differs from where the run came from.
         ``files_may_move`` is that of :func:`check_same_run`, which raises CheckpointError.
         """
         if not checkpoints.list_checkpoints(self.run):
-            return 0
+            return 0, None
         folder = checkpoints.find_checkpoint(self.run)
         state = checkpoints.read_state(folder)
         tensors = checkpoints.read_tensors(folder, "model")
@@ -322,7 +325,8 @@ class Session:
             )
         except (KeyError, ValueError, IndexError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: does not fit the recipe: {error}") from None
-        return int(state["step"])
+        environment = state["progress"].get("environment", {})
+        return int(state["step"]), moved(environment, run_environment(self.device))
 
     def _inputs(self) -> dict[str, Any]:
         return run_inputs(self.recipe, self.loader.dataset, self.workers, self.teacher)

@@ -4,6 +4,7 @@ namespace sparsespeech {
 
 const TrainingKernels& avx512_bf16_training_kernels() {
   static const TrainingKernels kernels{
+      .name = "avx512_bf16",
       .to_lanes = avx512_bf16_to_lanes,
       .bf16_to_lanes = avx512_bf16_bf16_to_lanes,
       .from_lanes = avx512_bf16_from_lanes,
