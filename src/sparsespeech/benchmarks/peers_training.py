@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech
-from sparsespeech.acoustic_model.sparse_product import kernels_available
+from sparsespeech.acoustic_model.sparse_product import kernel_set
 from sparsespeech.benchmarks.peer import PreparedPeer
 from sparsespeech.benchmarks.peers_training_agreement import Agreement, agreement
 from sparsespeech.benchmarks.peers_training_network import (
@@ -74,7 +74,7 @@ def prepare(values: Mapping[str, Any], threads: int, precision: str) -> Prepared
     _refuse_another_network(own, task.work, dtype)
     exact, notes = np.full(4, np.nan), {}
     if lstm in ("ours", "sparse"):
-        notes["native kernels"] = "yes" if kernels_available() else "no"
+        notes["native kernels"] = kernel_set() or "no"
         found = agreement(replace(trainee, autocast=nullcontext), twin, lengths=True)
         _refuse_another_network(found, task.work, "fp32")
         exact[:] = found.output, found.gradient, found.largest_output, found.largest_gradient

@@ -40,10 +40,17 @@ def _parts(result: BenchResult) -> Iterator[str]:
         f"*Layer*: {_TITLES['layer']}; *model*: {_TITLES['model']}. *Times faster*: than the best "
         "column of torch, ratio of medians [least and most of a round].\n"
     )
-    if any("native kernels no" in row.get("notes", "") for row in result.rows):
-        yield "The native kernels were absent: ours ran in torch alone.\n"
+    yield from _kernels({row.get("notes", "") for row in result.rows})
     yield _agreement(result)
     yield _memory(result)
+
+
+def _kernels(notes: set[str]) -> Iterator[str]:
+    """Which kernels ours had; results from before they were named say yes, and get no line."""
+    if "native kernels no" in notes:
+        yield "The native kernels were absent: ours ran in torch alone.\n"
+    else:
+        yield from (f"Ours: {note}.\n" for note in sorted(notes - {"", "native kernels yes"}))
 
 
 def _cells(label: str, rows: dict[str, Row]) -> list[str]:
