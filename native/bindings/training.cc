@@ -31,6 +31,7 @@ using Activations = Array<const float, 3>;
 using Result = Array<float, 3>;
 using Offsets = Array<const std::int32_t, 1>;
 using Values = Array<const float, 1>;
+using Lengths = Array<const std::int32_t, 1>;
 using DenseMatrix = Array<const std::int16_t, 2>;
 using SparseMatrix = std::tuple<Offsets, Offsets, Values>;
 using Recurrent = std::variant<SparseMatrix, DenseMatrix>;
@@ -73,17 +74,19 @@ SparseRows matrix_of(const SparseMatrix& matrix, std::size_t columns) {
 }
 
 template <typename T>
-void call_to_lanes(Array<const T, 3> x, Result out) {
-  require(x.shape(0) == out.shape(0) && x.shape(2) == out.shape(1) && x.shape(1) <= out.shape(2),
-          "to_lanes turns [T, B, F] into [T, F, L] with L >= B");
+void call_to_lanes(Array<const T, 3> x, std::size_t column, Result out) {
+  require(x.shape(0) == out.shape(0) && x.shape(1) <= out.shape(2) &&
+              column + out.shape(1) <= x.shape(2),
+          "to_lanes reads [T, F, L] from columns of [T, B, S] with B <= L");
   const Steps shape{x.shape(0), lanes_of(out.shape(2))};
   require_kernels();
   const nb::gil_scoped_release release;
   if constexpr (sizeof(T) == sizeof(float)) {
-    sparsespeech::to_lanes(x.data(), x.shape(1), x.shape(2), shape, out.data());
+    sparsespeech::to_lanes(x.data() + column, x.shape(1), out.shape(1), shape, x.shape(2),
+                           out.data());
   } else {
-    sparsespeech::to_lanes(reinterpret_cast<const std::uint16_t*>(x.data()), x.shape(1), x.shape(2),
-                           shape, out.data());
+    sparsespeech::to_lanes(reinterpret_cast<const std::uint16_t*>(x.data()) + column, x.shape(1),
+                           out.shape(1), shape, x.shape(2), out.data());
   }
 }
 
@@ -98,14 +101,37 @@ void call_from_lanes(Activations x, std::size_t column, Result out) {
                            out.data() + column);
 }
 
-void call_bf16_from_lanes(Activations x, Array<std::int16_t, 3> out) {
-  require(x.shape(0) == out.shape(0) && out.shape(1) <= x.shape(2) && x.shape(1) == out.shape(2),
-          "bf16_from_lanes turns [T, F, L] into [T, B, F] with B <= L");
-  const Steps shape{x.shape(0), lanes_of(x.shape(2))};
+// Raises unless there are `rows` rows in `shape`, of lengths between 0 and its steps.
+void require_rows(const Lengths& lengths, Steps shape, std::size_t rows) {
+  require(lengths.size() == shape.lanes, "one length for each lane");
+  std::size_t count = 0;
+  for (std::size_t lane = 0; lane < shape.lanes; ++lane) {
+    const std::int32_t length = lengths.data()[lane];
+    require(length >= 0 && static_cast<std::size_t>(length) <= shape.steps,
+            "lengths must be 0 to the number of steps");
+    count += static_cast<std::size_t>(length);
+  }
+  require(count == rows, "one row for each frame of each lane");
+}
+
+void call_rows_to_lanes(Array<const std::int16_t, 2> rows, Lengths lengths, Result out) {
+  const Steps shape{out.shape(0), lanes_of(out.shape(2))};
+  require(rows.shape(1) == out.shape(1), "rows_to_lanes turns [R, F] into [T, F, L]");
+  require_rows(lengths, shape, rows.shape(0));
   require_kernels();
   const nb::gil_scoped_release release;
-  sparsespeech::from_lanes(x.data(), out.shape(1), x.shape(1), shape,
-                           reinterpret_cast<std::uint16_t*>(out.data()));
+  sparsespeech::rows_to_lanes(reinterpret_cast<const std::uint16_t*>(rows.data()), rows.shape(1),
+                              lengths.data(), shape, out.data());
+}
+
+void call_lanes_to_rows(Activations x, Lengths lengths, Array<std::int16_t, 2> out) {
+  const Steps shape{x.shape(0), lanes_of(x.shape(2))};
+  require(x.shape(1) == out.shape(1), "lanes_to_rows turns [T, F, L] into [R, F]");
+  require_rows(lengths, shape, out.shape(0));
+  require_kernels();
+  const nb::gil_scoped_release release;
+  sparsespeech::lanes_to_rows(x.data(), x.shape(1), lengths.data(), shape,
+                              reinterpret_cast<std::uint16_t*>(out.data()));
 }
 
 void call_sparse_product(SparseMatrix matrix, std::optional<Values> bias, Activations x,
@@ -141,9 +167,8 @@ struct Direction {
   RecurrentMatrix recurrent;
 };
 
-Direction direction_of(const Array<const std::int32_t, 1>& lengths, bool reverse,
-                       const Recurrent& recurrent, std::size_t steps, std::size_t cells,
-                       std::size_t lanes, bool transposed) {
+Direction direction_of(const Lengths& lengths, bool reverse, const Recurrent& recurrent,
+                       std::size_t steps, std::size_t cells, std::size_t lanes, bool transposed) {
   require(lengths.size() == lanes_of(lanes), "one length for each lane");
   const std::size_t rows = transposed ? cells : 4 * cells;
   const std::size_t columns = transposed ? 4 * cells : cells;
@@ -159,9 +184,9 @@ Direction direction_of(const Array<const std::int32_t, 1>& lengths, bool reverse
   return direction;
 }
 
-void call_lstm_forward(Array<const std::int32_t, 1> lengths, bool reverse, Recurrent recurrent,
-                       Values bias, std::tuple<float, float, float> rounding, bool bfloat16,
-                       Result gates, Result cell, Result hidden) {
+void call_lstm_forward(Lengths lengths, bool reverse, Recurrent recurrent, Values bias,
+                       std::tuple<float, float, float> rounding, bool bfloat16, Result gates,
+                       Result cell, Result hidden) {
   Direction direction =
       direction_of(lengths, reverse, recurrent, cell.shape(0), cell.shape(1), cell.shape(2), false);
   for (const Result* array : {&gates, &hidden}) {
@@ -180,22 +205,24 @@ void call_lstm_forward(Array<const std::int32_t, 1> lengths, bool reverse, Recur
                              cell.data(), hidden.data());
 }
 
-void call_lstm_backward(Array<const std::int32_t, 1> lengths, bool reverse, Recurrent transposed,
+void call_lstm_backward(Lengths lengths, bool reverse, Recurrent transposed,
                         std::tuple<float, float, float> rounding, bool bfloat16,
-                        Activations grad_hidden, Activations cell, Result gates) {
+                        Activations grad_hidden, Activations cell, Result gates,
+                        Array<float, 1> grad_bias) {
   Direction direction =
       direction_of(lengths, reverse, transposed, cell.shape(0), cell.shape(1), cell.shape(2), true);
   require(gates.shape(0) == cell.shape(0) && gates.shape(1) == 4 * cell.shape(1) &&
               gates.shape(2) == cell.shape(2) && grad_hidden.shape(0) == cell.shape(0) &&
               grad_hidden.shape(1) == cell.shape(1) && grad_hidden.shape(2) == cell.shape(2),
           "lstm_backward takes gates [T, 4H, L], cell and grad_hidden [T, H, L]");
+  require(grad_bias.size() == gates.shape(1), "one gradient of a bias for each row");
   if (direction.recurrent.dense == nullptr) direction.recurrent.sparse = &direction.sparse;
   direction.recurrent.bfloat16 = bfloat16;
   const LstmRounding steps{std::get<0>(rounding), std::get<1>(rounding), std::get<2>(rounding)};
   require_kernels();
   const nb::gil_scoped_release release;
   sparsespeech::lstm_backward(direction.shape, direction.recurrent, steps, grad_hidden.data(),
-                              cell.data(), gates.data());
+                              cell.data(), gates.data(), grad_bias.data());
 }
 
 }  // namespace
@@ -209,11 +236,16 @@ void bind_training(nb::module_& parent) {
              "Whether this processor has the kernels (AVX-512 with BF16).");
   module.def("kernel_set", &ss::training_kernel_set, nb::rv_policy::copy,
              "The instruction set of the kernels in use, None where there are none.");
-  module.def("to_lanes", &ss::call_to_lanes<float>, "x"_a.noconvert(), "out"_a.noconvert());
-  module.def("to_lanes", &ss::call_to_lanes<std::int16_t>, "x"_a.noconvert(), "out"_a.noconvert());
+  module.def("to_lanes", &ss::call_to_lanes<float>, "x"_a.noconvert(), "column"_a,
+             "out"_a.noconvert());
+  module.def("to_lanes", &ss::call_to_lanes<std::int16_t>, "x"_a.noconvert(), "column"_a,
+             "out"_a.noconvert());
   module.def("from_lanes", &ss::call_from_lanes, "x"_a.noconvert(), "column"_a,
              "out"_a.noconvert());
-  module.def("bf16_from_lanes", &ss::call_bf16_from_lanes, "x"_a.noconvert(), "out"_a.noconvert());
+  module.def("rows_to_lanes", &ss::call_rows_to_lanes, "rows"_a.noconvert(),
+             "lengths"_a.noconvert(), "out"_a.noconvert());
+  module.def("lanes_to_rows", &ss::call_lanes_to_rows, "x"_a.noconvert(), "lengths"_a.noconvert(),
+             "out"_a.noconvert());
   module.def("sparse_product", &ss::call_sparse_product, "matrix"_a, "bias"_a.none(),
              "x"_a.noconvert(), "bfloat16"_a, "add"_a, "out"_a.noconvert());
   module.def("sparse_gradient", &ss::call_sparse_gradient, "first"_a, "columns"_a,
@@ -223,5 +255,5 @@ void bind_training(nb::module_& parent) {
              "hidden"_a.noconvert());
   module.def("lstm_backward", &ss::call_lstm_backward, "lengths"_a, "reverse"_a, "transposed"_a,
              "rounding"_a, "bfloat16"_a, "grad_hidden"_a.noconvert(), "cell"_a.noconvert(),
-             "gates"_a.noconvert());
+             "gates"_a.noconvert(), "grad_bias"_a.noconvert());
 }

@@ -82,6 +82,12 @@ void expect_near(const std::string& what, std::span<const float> found,
   }
 }
 
+std::uint16_t upper_half(float value) {
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<std::uint16_t>(bits >> 16);
+}
+
 void test_lanes() {
   Random random(1);
   for (const std::size_t batch : {1, 5, 16, 31, 64}) {
@@ -89,7 +95,7 @@ void test_lanes() {
     for (const std::size_t features : {1, 16, 29}) {
       const ExactBuffer<float> x = random_values(steps * batch * features, random);
       ExactBuffer<float> spread(steps * features * lanes), back(x.size());
-      to_lanes(x.data(), batch, features, {steps, lanes}, spread.data());
+      to_lanes(x.data(), batch, features, {steps, lanes}, features, spread.data());
       std::vector<double> expected(spread.size(), 0.0);
       for (std::size_t i = 0; i < x.size(); ++i) {
         const std::size_t feature = i % features, row = i / features;
@@ -98,6 +104,49 @@ void test_lanes() {
       expect_near("to_lanes", spread.span(), expected, 0);
       from_lanes(spread.data(), batch, features, {steps, lanes}, features, back.data());
       expect_near("from_lanes", back.span(), {x.data(), x.data() + x.size()}, 0);
+      const std::size_t few = (features + 1) / 2;  // the first columns of wider rows
+      ExactBuffer<float> part(steps * few * lanes);
+      to_lanes(x.data(), batch, few, {steps, lanes}, features, part.data());
+      for (std::size_t t = 0; t < steps; ++t) {
+        const auto* const whole = expected.data() + t * features * lanes;
+        expect_near("to_lanes of columns", {part.data() + t * few * lanes, few * lanes},
+                    {whole, whole + few * lanes}, 0);
+      }
+    }
+  }
+}
+
+void test_rows() {
+  Random random(4);
+  for (const std::size_t lanes : {16, 48, 64}) {
+    for (const std::size_t features : {1, 16, 29}) {
+      const std::size_t steps = 4;
+      ExactBuffer<std::int32_t> lengths(lanes);
+      for (std::size_t l = 0; l < lanes; ++l) {
+        lengths[l] = static_cast<std::int32_t>(draw(random, 0, steps));
+      }
+      std::vector<double> expected(steps * features * lanes, 0.0);
+      std::vector<std::uint16_t> values;
+      for (std::size_t t = 0; t < steps; ++t) {
+        for (std::size_t l = 0; l < lanes; ++l) {
+          if (static_cast<std::int32_t>(t) >= lengths[l]) continue;
+          for (std::size_t f = 0; f < features; ++f) {
+            const auto value = static_cast<int>(draw(random, -127, 127));  // exact in bf16
+            expected[(t * features + f) * lanes + l] = value;
+            values.push_back(upper_half(static_cast<float>(value)));
+          }
+        }
+      }
+      ExactBuffer<std::uint16_t> rows(values.size()), back(values.size());
+      std::copy_n(values.data(), values.size(), rows.data());
+      ExactBuffer<float> spread(expected.size(), 1e9F);
+      rows_to_lanes(rows.data(), features, lengths.data(), {steps, lanes}, spread.data());
+      expect_near("rows_to_lanes", spread.span(), expected, 0);
+      lanes_to_rows(spread.data(), features, lengths.data(), {steps, lanes}, back.data());
+      if (!std::equal(values.begin(), values.end(), back.data())) {
+        std::printf("lanes_to_rows: %zu lanes, %zu features\n", lanes, features);
+        ++failures;
+      }
     }
   }
 }
@@ -211,10 +260,7 @@ std::vector<std::uint16_t> rounded(const Csr& matrix) {
   std::vector<std::uint16_t> dense;
   for (std::size_t row = 0; row + 1 < matrix.first.size(); ++row) {
     for (std::size_t column = 0; column < matrix.width; ++column) {
-      std::uint32_t bits = 0;
-      const float value = matrix.at(row, column);
-      std::memcpy(&bits, &value, sizeof bits);
-      dense.push_back(static_cast<std::uint16_t>(bits >> 16));
+      dense.push_back(upper_half(matrix.at(row, column)));
     }
   }
   return dense;
@@ -263,7 +309,11 @@ void check_lstm(std::size_t lanes, bool reverse, Random& random) {
     expect_near("gates", gates.span(), expected.gates, error);
     expect_near("cell", cell.span(), expected.cell, error);
     expect_near("hidden", hidden.span(), expected.hidden, error);
-    lstm_backward(shape, backward, {}, weights.data(), cell.data(), gates.data());
+    ExactBuffer<float> grad_bias(4 * cells, 1e9F);
+    lstm_backward(shape, backward, {}, weights.data(), cell.data(), gates.data(), grad_bias.data());
+    std::vector<double> sum(4 * cells, 0.0);
+    for (std::size_t i = 0; i < gates.size(); ++i) sum[i / lanes % (4 * cells)] += gates[i];
+    expect_near("gradient of the bias", grad_bias.span(), sum, kFloatError);
     for (std::size_t i = 0; i < slopes.size(); i += 7) {
       expect_near("gradient", {gates.data() + i, 1}, {slopes[i]}, kind == 0 ? 1e-4 : error);
     }
@@ -286,6 +336,7 @@ int main() {
     return 0;
   }
   sparsespeech::test_lanes();
+  sparsespeech::test_rows();
   sparsespeech::test_products();
   sparsespeech::test_lstm();
   return sparsespeech::failures == 0 ? 0 : 1;

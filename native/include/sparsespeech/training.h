@@ -40,14 +40,20 @@ struct Steps {
   std::size_t steps, lanes;
 };
 
-// out[t][f][l] = x[t][l][f] for l < B, else 0; and back, into rows of `stride` floats.
-void to_lanes(const float* x, std::size_t batch, std::size_t features, Steps shape, float* out);
+// out[t][f][l] = x[t][l][f] for l < B, else 0; and back. Rows of x are `stride` values apart.
+void to_lanes(const float* x, std::size_t batch, std::size_t features, Steps shape,
+              std::size_t stride, float* out);
 void to_lanes(const std::uint16_t* bf16, std::size_t batch, std::size_t features, Steps shape,
-              float* out);
+              std::size_t stride, float* out);
 void from_lanes(const float* x, std::size_t batch, std::size_t features, Steps shape,
                 std::size_t stride, float* out);
-void from_lanes(const float* x, std::size_t batch, std::size_t features, Steps shape,
-                std::uint16_t* bf16);
+
+// The same between [T][F][L] and the rows of real frames alone: of step t those of the utterances l
+// with t < lengths[l], in the order of t, then l. Lanes without a row become 0, and are left out.
+void rows_to_lanes(const std::uint16_t* bf16, std::size_t features, const std::int32_t* lengths,
+                   Steps shape, float* out);
+void lanes_to_rows(const float* x, std::size_t features, const std::int32_t* lengths, Steps shape,
+                   std::uint16_t* bf16);
 
 // out[t] = W x[t] + bias for x [T][C][L], out [T][R][L]; `bias` [R] may be null. With `bfloat16`
 // x is rounded to bf16 first (never the weights); with `add`, out[t] += W x[t] + bias.
@@ -87,11 +93,12 @@ void lstm_forward(const LstmShape& shape, const RecurrentMatrix& recurrent, cons
 
 // One direction backward. `transposed` is the recurrent matrix as [H][4H]; `grad_hidden` [T][H][L]
 // is the gradient of the output; `gates` and `cell` as lstm_forward left them. `gates` receives
-// the gradients of the gates before their non-linearities. No gradient passes a saturated cell;
-// that none passes a saturated input part of a gate either is left to the caller.
+// the gradients of the gates before their non-linearities, `grad_bias` [4H] their sums over steps
+// and lanes. No gradient passes a saturated cell; that none passes a saturated input part of a gate
+// either is left to the caller.
 void lstm_backward(const LstmShape& shape, const RecurrentMatrix& transposed,
                    const LstmRounding& rounding, const float* grad_hidden, const float* cell,
-                   float* gates);
+                   float* gates, float* grad_bias);
 
 }  // namespace sparsespeech
 

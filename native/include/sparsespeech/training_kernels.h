@@ -21,13 +21,19 @@ struct TrainingKernels {
 
   // As the functions of training.h, of one step each.
   void (*to_lanes)(const float* x, std::size_t batch, std::size_t features, std::size_t lanes,
-                   float* out);
+                   std::size_t stride, float* out);
   void (*bf16_to_lanes)(const std::uint16_t* x, std::size_t batch, std::size_t features,
-                        std::size_t lanes, float* out);
+                        std::size_t lanes, std::size_t stride, float* out);
   void (*from_lanes)(const float* x, std::size_t batch, std::size_t features, std::size_t lanes,
                      std::size_t stride, float* out);
-  void (*bf16_from_lanes)(const float* x, std::size_t batch, std::size_t features,
-                          std::size_t lanes, std::uint16_t* out);
+  // `rows` [lanes], null where a lane has none.
+  void (*bf16_rows_to_lanes)(const std::uint16_t* const* rows, std::size_t features,
+                             std::size_t lanes, float* out);
+  void (*bf16_lanes_to_rows)(const float* x, std::size_t features, std::size_t lanes,
+                             std::uint16_t* const* rows);
+
+  // sums[r][0..15] += x[r][l] over every 16th lane.
+  void (*add_lanes)(const float* x, std::size_t rows, std::size_t lanes, float* sums);
 
   // sparse_product of steps that together hold at most kBlockValues lanes; `packed` is room for
   // columns * kBlockValues floats.

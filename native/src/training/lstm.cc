@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "sparsespeech/aligned_buffer.h"
 #include "sparsespeech/training_kernels.h"
@@ -67,10 +68,10 @@ void lstm_forward(const LstmShape& shape, const RecurrentMatrix& recurrent, cons
 
 void lstm_backward(const LstmShape& shape, const RecurrentMatrix& transposed,
                    const LstmRounding& rounding, const float* grad_hidden, const float* cell,
-                   float* gates) {
+                   float* gates, float* grad_bias) {
   const std::size_t part = shape.cells * shape.lanes;
   RecurrentProduct product(transposed, shape.cells, 4 * shape.cells, shape.lanes);
-  AlignedBuffer<float> carried(part), grad(part);
+  AlignedBuffer<float> carried(part), grad(part), sums(4 * shape.cells * kLanesOfRegister);
   const float* after = nullptr;  // gate gradients of the step after
   for (std::size_t count = shape.steps; count-- > 0;) {
     const std::size_t step = step_number(shape, count);
@@ -80,7 +81,12 @@ void lstm_backward(const LstmShape& shape, const RecurrentMatrix& transposed,
     float* now = gates + step * 4 * part;
     training_kernels()->lstm_step_backward(shape, rounding, step, before, cell + step * part,
                                            grad.data(), carried.data(), now);
+    training_kernels()->add_lanes(now, 4 * shape.cells, shape.lanes, sums.data());
     after = now;
+  }
+  for (std::size_t row = 0; row < 4 * shape.cells; ++row) {
+    const float* lanes = sums.data() + row * kLanesOfRegister;
+    grad_bias[row] = std::accumulate(lanes, lanes + kLanesOfRegister, 0.0F);
   }
 }
 

@@ -1,22 +1,24 @@
 #include <algorithm>
+#include <array>
 
 #include "sparsespeech/aligned_buffer.h"
 #include "sparsespeech/training_kernels.h"
 
 namespace sparsespeech {
 
-void to_lanes(const float* x, std::size_t batch, std::size_t features, Steps shape, float* out) {
+void to_lanes(const float* x, std::size_t batch, std::size_t features, Steps shape,
+              std::size_t stride, float* out) {
   for (std::size_t t = 0; t < shape.steps; ++t) {
-    training_kernels()->to_lanes(x + t * batch * features, batch, features, shape.lanes,
+    training_kernels()->to_lanes(x + t * batch * stride, batch, features, shape.lanes, stride,
                                  out + t * features * shape.lanes);
   }
 }
 
 void to_lanes(const std::uint16_t* bf16, std::size_t batch, std::size_t features, Steps shape,
-              float* out) {
+              std::size_t stride, float* out) {
   for (std::size_t t = 0; t < shape.steps; ++t) {
-    training_kernels()->bf16_to_lanes(bf16 + t * batch * features, batch, features, shape.lanes,
-                                      out + t * features * shape.lanes);
+    training_kernels()->bf16_to_lanes(bf16 + t * batch * stride, batch, features, shape.lanes,
+                                      stride, out + t * features * shape.lanes);
   }
 }
 
@@ -28,11 +30,38 @@ void from_lanes(const float* x, std::size_t batch, std::size_t features, Steps s
   }
 }
 
-void from_lanes(const float* x, std::size_t batch, std::size_t features, Steps shape,
-                std::uint16_t* bf16) {
+namespace {
+
+// The rows of step `t`, one for each lane; `row` moves on to those of the step after.
+template <typename Row>
+std::array<Row, kMostLanes> rows_of_step(std::size_t t, std::size_t features,
+                                         const std::int32_t* lengths, std::size_t lanes, Row& row) {
+  std::array<Row, kMostLanes> rows{};
+  for (std::size_t lane = 0; lane < lanes; ++lane) {
+    if (static_cast<std::int64_t>(t) >= lengths[lane]) continue;
+    rows[lane] = row;
+    row += features;
+  }
+  return rows;
+}
+
+}  // namespace
+
+void rows_to_lanes(const std::uint16_t* bf16, std::size_t features, const std::int32_t* lengths,
+                   Steps shape, float* out) {
   for (std::size_t t = 0; t < shape.steps; ++t) {
-    training_kernels()->bf16_from_lanes(x + t * features * shape.lanes, batch, features,
-                                        shape.lanes, bf16 + t * batch * features);
+    const auto rows = rows_of_step(t, features, lengths, shape.lanes, bf16);
+    training_kernels()->bf16_rows_to_lanes(rows.data(), features, shape.lanes,
+                                           out + t * features * shape.lanes);
+  }
+}
+
+void lanes_to_rows(const float* x, std::size_t features, const std::int32_t* lengths, Steps shape,
+                   std::uint16_t* bf16) {
+  for (std::size_t t = 0; t < shape.steps; ++t) {
+    const auto rows = rows_of_step(t, features, lengths, shape.lanes, bf16);
+    training_kernels()->bf16_lanes_to_rows(x + t * features * shape.lanes, features, shape.lanes,
+                                           rows.data());
   }
 }
 

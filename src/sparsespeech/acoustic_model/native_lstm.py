@@ -118,7 +118,7 @@ class _NativeLstm(torch.autograd.Function):
             weight_ih, weight_hh, bias = tensors[3 * number : 3 * number + 3]
             if pattern_ih is None:
                 product = torch.matmul(ctx.x, weight_ih.detach().to(torch.bfloat16).T)
-                gates = to_lanes(ctx.frames.padded(product))
+                gates = ctx.frames.to_lanes(product)
             else:
                 matrix = pattern_ih.matrix(pattern_ih.values(weight_ih))
                 gates = multiply(matrix, ctx.lanes, bfloat16=bfloat16)
@@ -143,48 +143,80 @@ class _NativeLstm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
-        grad_x, results = None, []
-        cells = tensors[1].shape[1]
+        cells, results = tensors[1].shape[1], []
+        grad_x = _InputGradient(ctx.frames, ctx.batch, bfloat16=ctx.bfloat16)
         for number, (pattern_ih, pattern_hh) in enumerate(ctx.patterns):
             weight_ih, weight_hh, _ = tensors[3 * number : 3 * number + 3]
             gates, cell, hidden, open_input = ctx.states[number]
-            part = gradients[0][:, :, number * cells : (number + 1) * cells]
+            grad_bias = torch.empty(4 * cells)
             native.lstm_backward(
                 ctx.lengths,
                 number == 1,
                 _recurrent(weight_hh, pattern_hh, transposed=True),
                 ctx.rounding,
                 ctx.bfloat16,
-                to_lanes(part),
+                to_lanes(gradients[0], slice(number * cells, (number + 1) * cells)),
                 cell,
                 gates,
+                grad_bias.numpy(),
             )
             # From here on `gates` holds the gradients of the gates.
-            flat = rows = None
+            rows = None
             if pattern_ih is None or pattern_hh is None:
-                flat = _bfloat16_from_lanes(gates, ctx.batch)  # [T, B, 4H]
+                rows = ctx.frames.from_lanes(gates)  # [R, 4H]
             if pattern_hh is None:
-                assert flat is not None
-                states = _bfloat16_from_lanes(hidden, ctx.batch)
-                grad_hh = _outer(*ctx.frames.successive(flat, states, reverse=number == 1))
+                grad_hh = _outer(rows, ctx.frames.states_before(hidden, reverse=number == 1))
             else:
                 later, earlier = (gates[:-1], hidden[1:]) if number else (gates[1:], hidden[:-1])
                 grad_hh = pattern_hh.gradient(later, earlier, bfloat16=ctx.bfloat16)
-            if open_input is not None:  # rounding, and so no dense matrix: `flat` is None
+            if open_input is not None:  # rounding, and so no dense matrix: no `rows`
                 gates *= open_input
+                grad_bias = torch.from_numpy(gates).sum(dim=(0, 2))
             if pattern_ih is None:
-                assert flat is not None
-                rows = ctx.frames.rows(flat)
                 grad_ih = _outer(rows, ctx.x)
             else:
                 grad_ih = pattern_ih.gradient(gates, ctx.lanes, bfloat16=ctx.bfloat16)
             if ctx.needs_input_grad[0]:
-                share = _grad_input(ctx, weight_ih, pattern_ih, gates, rows)
-                grad_x = share if grad_x is None else grad_x.add_(share)
-            grad_bias = torch.from_numpy(gates).sum(dim=(0, 2))
+                grad_x.add(weight_ih, pattern_ih, gates, rows)
             results += [grad_ih, grad_hh, grad_bias]
         ctx.states.clear()
-        return grad_x if grad_x is None else grad_x.to(ctx.dtype), None, None, *results
+        return grad_x.total(ctx.dtype), None, None, *results
+
+
+class _InputGradient:
+    """The gradient of x [T, B, I], a sum over directions.
+
+    Of rows where the matrix is dense, of lanes where it is not; each becomes [T, B, I] once.
+    """
+
+    def __init__(self, frames: RealFrames, batch: int, *, bfloat16: bool) -> None:
+        self._frames, self._batch, self._bfloat16 = frames, batch, bfloat16
+        self._rows: Tensor | None = None  # float32[R, I]
+        self._lanes: FloatArray | None = None  # [T, I, L]
+
+    def add(
+        self, weight: Tensor, pattern: SparsePattern | None, gates: FloatArray, rows: Tensor | None
+    ) -> None:
+        """One direction: gradients of the gates [T, 4H, L], with a dense matrix as ``rows`` too."""
+        if pattern is None:
+            assert rows is not None
+            share = torch.matmul(rows, weight.detach().to(torch.bfloat16))
+            self._rows = share.float() if self._rows is None else self._rows.add_(share)
+            return
+        matrix = pattern.transposed(pattern.values(weight))
+        if self._lanes is None:
+            self._lanes = multiply(matrix, gates, bfloat16=self._bfloat16)
+        else:
+            native.sparse_product(matrix, None, gates, self._bfloat16, True, self._lanes)
+
+    def total(self, dtype: torch.dtype) -> Tensor | None:
+        """[T, B, I]; None where nothing was added."""
+        parts = []
+        if self._rows is not None:
+            parts.append(self._frames.padded(self._rows.to(dtype)))
+        if self._lanes is not None:
+            parts.append(from_lanes(self._lanes, self._batch).to(dtype))
+        return sum(parts[1:], parts[0]) if parts else None
 
 
 def _open_input(gates: FloatArray, bias: Tensor, grid: Grid | None) -> NDArray[np.bool_] | None:
@@ -210,24 +242,7 @@ def _recurrent(weight: Tensor, pattern: SparsePattern | None, *, transposed: boo
     return matrix.to(torch.bfloat16).contiguous().view(torch.int16).numpy()
 
 
-def _bfloat16_from_lanes(x: FloatArray, batch: int) -> Tensor:
-    out = torch.empty(x.shape[0], batch, x.shape[1], dtype=torch.bfloat16)
-    native.bf16_from_lanes(x, out.view(torch.int16).numpy())
-    return out
-
-
-def _outer(gradient: Tensor, x: Tensor) -> Tensor:
+def _outer(gradient: Tensor | None, x: Tensor) -> Tensor:
     """float32[O, I]: sum over rows of gradient [R, O] times x [R, I]."""
+    assert gradient is not None  # a dense matrix has rows
     return torch.matmul(gradient.T, x).float()
-
-
-def _grad_input(
-    ctx: Any, weight: Tensor, pattern: SparsePattern | None, gates: FloatArray, rows: Tensor | None
-) -> Tensor:
-    if pattern is None:
-        assert rows is not None
-        product = torch.matmul(rows, weight.detach().to(torch.bfloat16))
-        padded: Tensor = ctx.frames.padded(product).float()
-        return padded
-    transposed = pattern.transposed(pattern.values(weight))
-    return from_lanes(multiply(transposed, gates, bfloat16=ctx.bfloat16), ctx.batch)

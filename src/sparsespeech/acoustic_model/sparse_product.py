@@ -131,14 +131,15 @@ def lanes_of(batch: int) -> int:
     return -(-batch // _LANES_OF_REGISTER) * _LANES_OF_REGISTER
 
 
-def to_lanes(x: Tensor) -> FloatArray:
-    """float32[T, F, L] of x [T, B, F], float32 or bfloat16."""
+def to_lanes(x: Tensor, columns: slice | None = None) -> FloatArray:
+    """float32[T, F, L] of x [T, B, F], float32 or bfloat16, or of some ``columns`` of it."""
     x = x.detach().contiguous()
-    out = np.empty((x.shape[0], x.shape[2], lanes_of(x.shape[1])), np.float32)
+    first, end, _ = (columns or slice(None)).indices(x.shape[2])
+    out = np.empty((x.shape[0], end - first, lanes_of(x.shape[1])), np.float32)
     if x.dtype == torch.bfloat16:
-        native.to_lanes(x.view(torch.int16).numpy(), out)
+        native.to_lanes(x.view(torch.int16).numpy(), first, out)
     else:
-        native.to_lanes(x.float().numpy(), out)
+        native.to_lanes(x.float().numpy(), first, out)
     return out
 
 

@@ -140,9 +140,9 @@ def _measure(result: BenchResult, task: dict[str, Any], options: TrainingOptions
         timings = take_rounds(contenders, options.rounds)
         for contender in contenders.values():
             result.add_versions(contender.versions)
-        best = best_of_torch(timings)
+        theirs = [timings[name] for name in TORCH]
         return [
-            {"width": task["width"]} | _row(contender, timings[name], best, audio_s)
+            {"width": task["width"]} | _row(contender, timings[name], theirs, audio_s)
             for name, contender in contenders.items()
         ]
 
@@ -194,14 +194,9 @@ def _runs_of_turn(contender: PeerProcess) -> int:
     return max(2, round(measurement.TURN_SECONDS / max(seconds, 1e-9)))
 
 
-def best_of_torch(timings: Mapping[str, Timing]) -> Timing:
-    """The way of torch with the smallest median."""
-    return min((timings[name] for name in TORCH), key=lambda timing: timing.median)
-
-
-def _row(contender: PeerProcess, timing: Timing, best: Timing, audio_s: float) -> Row:
+def _row(contender: PeerProcess, timing: Timing, theirs: Sequence[Timing], audio_s: float) -> Row:
     output, gradient, *exact = contender.outputs.tolist()
-    row = timing.to_row() | {"title": CONTENDERS[timing.name].title, **speedup_row(timing, best)}
+    row = timing.to_row() | {"title": CONTENDERS[timing.name].title, **speedup_row(timing, theirs)}
     row |= {
         "audio_hours_per_hour": audio_s / timing.median,
         "peak_mib": round(contender.peak_mib),
@@ -221,16 +216,19 @@ def _row(contender: PeerProcess, timing: Timing, best: Timing, audio_s: float) -
     return row | {"notes": notes}
 
 
-def speedup_row(timing: Timing, best: Timing) -> Row:
-    """How many times faster than ``best``: of medians, and the least and most of the rounds."""
-    rounds = [
-        statistics.median(other) / statistics.median(own)
-        for own, other in zip(timing.turns, best.turns, strict=True)
+def speedup_row(timing: Timing, theirs: Sequence[Timing]) -> Row:
+    """How many times faster than the fastest of ``theirs`` in the same round: median, least, most.
+
+    A slow spell hits all of a round; and which way is the fastest may change from round to round.
+    """
+    ratios = [
+        min(statistics.median(other) for other in others) / statistics.median(own)
+        for own, *others in zip(timing.turns, *(other.turns for other in theirs), strict=True)
     ]
     return {
-        "speedup": best.median / timing.median,
-        "speedup_low": min(rounds),
-        "speedup_high": max(rounds),
+        "speedup": statistics.median(ratios),
+        "speedup_low": min(ratios),
+        "speedup_high": max(ratios),
     }
 
 

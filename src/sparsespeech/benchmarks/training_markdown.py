@@ -37,8 +37,8 @@ def _parts(result: BenchResult) -> Iterator[str]:
     headings += ["dense, times faster", "pruned, times faster"]
     yield markdown_table(headings, cells)
     yield (
-        f"*Layer*: {_TITLES['layer']}; *model*: {_TITLES['model']}. *Times faster*: than the best "
-        "column of torch, ratio of medians [least and most of a round].\n"
+        f"*Layer*: {_TITLES['layer']}; *model*: {_TITLES['model']}. *Times faster*: than "
+        "the fastest way of torch in the same round, median [least, most] of the rounds.\n"
     )
     yield from _kernels({row.get("notes", "") for row in result.rows})
     yield _agreement(result)

@@ -10,13 +10,16 @@ namespace sparsespeech {
 const TrainingKernels& avx512_bf16_training_kernels();
 
 void avx512_bf16_to_lanes(const float* x, std::size_t batch, std::size_t features,
-                          std::size_t lanes, float* out);
+                          std::size_t lanes, std::size_t stride, float* out);
 void avx512_bf16_bf16_to_lanes(const std::uint16_t* x, std::size_t batch, std::size_t features,
-                               std::size_t lanes, float* out);
+                               std::size_t lanes, std::size_t stride, float* out);
 void avx512_bf16_from_lanes(const float* x, std::size_t batch, std::size_t features,
                             std::size_t lanes, std::size_t stride, float* out);
-void avx512_bf16_bf16_from_lanes(const float* x, std::size_t batch, std::size_t features,
-                                 std::size_t lanes, std::uint16_t* out);
+void avx512_bf16_bf16_rows_to_lanes(const std::uint16_t* const* rows, std::size_t features,
+                                    std::size_t lanes, float* out);
+void avx512_bf16_bf16_lanes_to_rows(const float* x, std::size_t features, std::size_t lanes,
+                                    std::uint16_t* const* rows);
+void avx512_bf16_add_lanes(const float* x, std::size_t rows, std::size_t lanes, float* sums);
 void avx512_bf16_sparse_product(const SparseRows& matrix, const float* bias, const float* x,
                                 std::size_t columns, Steps shape, bool bfloat16, bool add,
                                 float* packed, float* out);

@@ -52,15 +52,16 @@ __m512 load(const std::uint16_t* x, __mmask16 mask) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-template <typename T>
-void spread(const T* x, std::size_t batch, std::size_t features, std::size_t lanes, float* out) {
+// `row_of` gives where the row of a lane begins, null for a lane without one.
+template <typename RowOf>
+void spread(RowOf row_of, std::size_t features, std::size_t lanes, float* out) {
   for (std::size_t lane = 0; lane < lanes; lane += 16) {
     for (std::size_t feature = 0; feature < features; feature += 16) {
       const std::size_t width = least(16, features - feature);
       Block block;
       for (std::size_t i = 0; i < 16; ++i) {
-        block.row[i] = lane + i < batch ? load(x + (lane + i) * features + feature, first(width))
-                                        : _mm512_setzero_ps();
+        const auto* const row = row_of(lane + i);
+        block.row[i] = row == nullptr ? _mm512_setzero_ps() : load(row + feature, first(width));
       }
       transpose(block);
       for (std::size_t i = 0; i < width; ++i) {
@@ -77,10 +78,9 @@ void store(std::uint16_t* out, __mmask16 mask, __m512 row) {
   _mm256_mask_storeu_epi16(out, mask, (__m256i)rounded);
 }
 
-template <typename T>
-void gather(const float* x, std::size_t batch, std::size_t features, std::size_t lanes,
-            std::size_t stride, T* out) {
-  for (std::size_t lane = 0; lane < batch; lane += 16) {
+template <typename RowOf>
+void gather(const float* x, std::size_t features, std::size_t lanes, RowOf row_of) {
+  for (std::size_t lane = 0; lane < lanes; lane += 16) {
     for (std::size_t feature = 0; feature < features; feature += 16) {
       const std::size_t width = least(16, features - feature);
       Block block;
@@ -89,33 +89,55 @@ void gather(const float* x, std::size_t batch, std::size_t features, std::size_t
             i < width ? _mm512_loadu_ps(x + (feature + i) * lanes + lane) : _mm512_setzero_ps();
       }
       transpose(block);
-      for (std::size_t i = 0; i < least(16, batch - lane); ++i) {
-        store(out + (lane + i) * stride + feature, first(width), block.row[i]);
+      for (std::size_t i = 0; i < 16; ++i) {
+        auto* const row = row_of(lane + i);
+        if (row != nullptr) store(row + feature, first(width), block.row[i]);
       }
     }
   }
 }
 
+// Rows one after another, for the first `batch` lanes.
+template <typename T>
+auto rows_of(T* x, std::size_t batch, std::size_t stride) {
+  return [=](std::size_t lane) { return lane < batch ? x + lane * stride : nullptr; };
+}
+
 }  // namespace
 
 void avx512_bf16_to_lanes(const float* x, std::size_t batch, std::size_t features,
-                          std::size_t lanes, float* out) {
-  spread(x, batch, features, lanes, out);
+                          std::size_t lanes, std::size_t stride, float* out) {
+  spread(rows_of(x, batch, stride), features, lanes, out);
 }
 
 void avx512_bf16_bf16_to_lanes(const std::uint16_t* x, std::size_t batch, std::size_t features,
-                               std::size_t lanes, float* out) {
-  spread(x, batch, features, lanes, out);
+                               std::size_t lanes, std::size_t stride, float* out) {
+  spread(rows_of(x, batch, stride), features, lanes, out);
 }
 
 void avx512_bf16_from_lanes(const float* x, std::size_t batch, std::size_t features,
                             std::size_t lanes, std::size_t stride, float* out) {
-  gather(x, batch, features, lanes, stride, out);
+  gather(x, features, lanes, rows_of(out, batch, stride));
 }
 
-void avx512_bf16_bf16_from_lanes(const float* x, std::size_t batch, std::size_t features,
-                                 std::size_t lanes, std::uint16_t* out) {
-  gather(x, batch, features, lanes, features, out);
+void avx512_bf16_bf16_rows_to_lanes(const std::uint16_t* const* rows, std::size_t features,
+                                    std::size_t lanes, float* out) {
+  spread([=](std::size_t lane) { return rows[lane]; }, features, lanes, out);
+}
+
+void avx512_bf16_bf16_lanes_to_rows(const float* x, std::size_t features, std::size_t lanes,
+                                    std::uint16_t* const* rows) {
+  gather(x, features, lanes, [=](std::size_t lane) { return rows[lane]; });
+}
+
+void avx512_bf16_add_lanes(const float* x, std::size_t rows, std::size_t lanes, float* sums) {
+  for (std::size_t row = 0; row < rows; ++row) {
+    __m512 sum = _mm512_loadu_ps(sums + row * 16);
+    for (std::size_t lane = 0; lane < lanes; lane += 16) {
+      sum = _mm512_add_ps(sum, _mm512_loadu_ps(x + row * lanes + lane));
+    }
+    _mm512_storeu_ps(sums + row * 16, sum);
+  }
 }
 
 }  // namespace sparsespeech
