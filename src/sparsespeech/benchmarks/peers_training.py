@@ -151,7 +151,7 @@ def _model_step(trainee: Trainee) -> Callable[[], NDArray[np.float32]]:
     random = torch.Generator().manual_seed(2)
     targets = torch.randint(0, 28, (int(text_lengths.sum()),), generator=random)
     parameters = list(trainee.network.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, foreach=True)
+    optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, fused=True)
     pruned: list[Tensor] = [trainee.network.get_parameter(name) for name in trainee.masks]
     kept = list(trainee.masks.values())
 

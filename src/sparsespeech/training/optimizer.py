@@ -23,7 +23,7 @@ def build_optimizer(model: nn.Module, settings: Optimizer) -> torch.optim.AdamW:
         ],
         lr=settings.learning_rate,
         betas=settings.betas,
-        foreach=True,
+        fused=True,  # one pass over memory: a quarter of the time of many
     )
 
 
