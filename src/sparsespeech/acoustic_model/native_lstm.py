@@ -68,12 +68,13 @@ def native_lstm_serves(
         return False
     if not _FEWEST_UTTERANCES <= x.shape[1] <= MOST_LANES or directions[0].weight_hh.shape[1] % 2:
         return False
-    sparse = all(
-        usable_pattern(pattern, x) is not None
+    if rounding is None and torch.is_autocast_enabled("cpu"):
+        return True
+    return all(
+        usable_pattern(pattern, x, bfloat16=False) is not None
         for direction in directions
         for pattern in (direction.pattern_ih, direction.pattern_hh)
     )
-    return sparse or (rounding is None and torch.is_autocast_enabled("cpu"))
 
 
 def native_lstm(
@@ -87,10 +88,11 @@ def native_lstm(
     Products are in bf16 under autocast, but never with ``rounding``, whose grids bf16 cannot hold.
     """
     tensors = [t for d in directions for t in (d.weight_ih, d.weight_hh, d.bias)]
-    patterns = [
-        (usable_pattern(d.pattern_ih, x), usable_pattern(d.pattern_hh, x)) for d in directions
-    ]
     bfloat16 = rounding is None and torch.is_autocast_enabled("cpu")
+    patterns = [
+        tuple(usable_pattern(each, x, bfloat16=bfloat16) for each in (d.pattern_ih, d.pattern_hh))
+        for d in directions
+    ]
     grids = rounding or StepRounding()
     function: Callable[..., Tensor] = _NativeLstm.apply
     return function(x, lengths, (patterns, grids, bfloat16), *tensors)

@@ -26,9 +26,12 @@ try:
 except ImportError:  # no compiler at installation: training runs on torch alone
     native = None
 
-# Density below which skipping zeros is faster than a dense bf16 product. At half of it the sparse
-# product takes half the time; the exact value matters little.
+# Density up to which skipping zeros is faster than a dense product. At half of it the sparse
+# product takes half the time; the exact value matters little. Beside AMX tiles, which multiply
+# dense bf16 matrices many times faster, it is much lower (docs/decisions/0009).
 MOST_DENSITY = 0.25
+_MOST_DENSITY_BESIDE_TILES = 0.07
+_TILES = "amx_bf16"
 MOST_LANES = 64
 _LANES_OF_REGISTER = 16
 _INSTRUCTION_SETS = ("avx512", "amx")  # that hold what the training kernels are made of
@@ -119,11 +122,24 @@ def _offsets(sorted_or_not: NDArray[np.int64], count: int) -> NDArray[np.int32]:
     return first
 
 
-def usable_pattern(pattern: SparsePattern | None, x: Tensor) -> SparsePattern | None:
-    """``pattern`` if the kernels can and should use it for ``x`` [T, B, I], else None."""
+def usable_pattern(
+    pattern: SparsePattern | None, x: Tensor, *, bfloat16: bool | None = None
+) -> SparsePattern | None:
+    """``pattern`` if the kernels can and should use it for ``x`` [T, B, I], else None.
+
+    ``bfloat16`` says whether a dense product would be in bf16; None: as autocast says.
+    """
     if pattern is None or x.device.type != "cpu" or x.shape[1] > MOST_LANES:
         return None
-    return pattern if pattern.density <= MOST_DENSITY and kernels_available() else None
+    if not kernels_available():
+        return None
+    beside_bfloat16 = torch.is_autocast_enabled("cpu") if bfloat16 is None else bfloat16
+    tiles = beside_bfloat16 and kernel_set() == _TILES
+    return (
+        pattern
+        if pattern.density <= (_MOST_DENSITY_BESIDE_TILES if tiles else MOST_DENSITY)
+        else None
+    )
 
 
 def lanes_of(batch: int) -> int:

@@ -87,6 +87,28 @@ def test_only_a_sparse_matrix_on_a_cpu_is_worth_it(monkeypatch: pytest.MonkeyPat
     assert usable_pattern(few, x.to("meta")) is None
 
 
+@pytest.mark.parametrize(
+    ("kernels", "density", "bfloat16", "used"),
+    [
+        ("amx_bf16", 0.1, True, False),
+        ("amx_bf16", 0.1, False, True),
+        ("amx_bf16", 0.05, True, True),
+        ("avx512_bf16", 0.1, True, True),
+    ],
+)
+def test_beside_tiles_a_matrix_must_be_sparser(
+    kernels: str, density: float, bfloat16: bool, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparse_product, "kernels_available", lambda: True)
+    monkeypatch.setattr(sparse_product, "kernel_set", lambda: kernels)
+    pattern = SparsePattern.of((torch.arange(4096) < 4096 * density).float().view(64, 64))
+    x = torch.zeros(2, 8, 64)
+    found = usable_pattern(pattern, x, bfloat16=bfloat16)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        assert usable_pattern(pattern, x) is found
+    assert found is (pattern if used else None)
+
+
 def test_without_kernels_nothing_is_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparse_product, "native", None)
     pattern = SparsePattern.of(random_mask(64, 64, 0.1))
