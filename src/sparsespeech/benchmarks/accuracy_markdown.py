@@ -138,14 +138,14 @@ def _curve_table(rows: list[Row]) -> str:
             row["family"],
             row["label"],
             f"{row['nonzeros']:,}",
-            megabytes(row["bytes_smallest"]),
+            megabytes(row["bytes_coded"]),
             with_interval(row["wer"], row["wer_low"], row["wer_high"], _DIGITS),
             f"{row['cer']:.{_DIGITS}f}",
         ]
         for row in rows
     ]
     return markdown_table(
-        ("family", "network", "nonzeros", "stored", "WER %", "CER %"), cells, left=2
+        ("family", "network", "nonzeros", "Huffman-coded", "WER %", "CER %"), cells, left=2
     )
 
 

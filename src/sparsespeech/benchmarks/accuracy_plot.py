@@ -116,8 +116,8 @@ def _draw_curve(result: BenchResult, axes: Axes) -> None:
     """Word error rate against the bytes of the model, int8; sizes on a log axis."""
     rows = result.table("equal nonzeros")
     for family, (colour, line, marker) in _FAMILIES.items():
-        found = sorted(_select(rows, family=family), key=lambda row: float(row["bytes_smallest"]))
-        sizes = [row["bytes_smallest"] / 1e6 for row in found]
+        found = sorted(_select(rows, family=family), key=lambda row: float(row["bytes_coded"]))
+        sizes = [row["bytes_coded"] / 1e6 for row in found]
         rates = [row["wer"] for row in found]
         whiskers = tuple(zip(*(_ends(row, "wer", "wer_") for row in found), strict=True))
         below, above = ([value for (value,) in side] for side in whiskers)
@@ -134,7 +134,9 @@ def _draw_curve(result: BenchResult, axes: Axes) -> None:
     ticks = [size for size in _MEGABYTES if low <= size <= high]
     axes.set_xticks(ticks, [f"{size:g}" for size in ticks])
     axes.minorticks_off()
-    axes.set(xlabel="stored model (MB, log scale)", ylabel="word error rate (%), 95 % interval")
+    axes.set(
+        xlabel="Huffman-coded model (MB, log scale)", ylabel="word error rate (%), 95 % interval"
+    )
     axes.set_title("Small and dense, large and sparse; int8")
     axes.legend()
 

@@ -19,24 +19,28 @@ FLOAT: Arithmetic = "float"
 INT8: Arithmetic = "int8"
 ARITHMETICS: tuple[Arithmetic, ...] = (FLOAT, INT8)
 RATES: tuple[Rate, ...] = ("wer", "cer")
-_BIAS_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Request:
-    """One model on one test set; ``with_lm`` decodes with the test set's language model."""
+    """One model on one test set; ``with_lm`` decodes with the test set's language model.
+
+    ``coded``: count the bytes of the int8 model with Huffman codes too.
+    """
 
     run: Run
     arithmetic: Arithmetic
     test: TestSet
-    with_lm: bool
+    with_lm: bool = False
+    coded: bool = False
 
 
 @dataclass(frozen=True)
 class Recognised:
     """Errors [U] and speakers [U] of one request, and facts of the model.
 
-    ``bytes_stored`` is the length of the int8 file, None for float; ``kept`` tells that the
+    ``bytes_stored`` is the length of the int8 file, None for float, ``bytes_coded`` that of the
+    same model with Huffman codes, None where it was not asked for; ``kept`` tells that the
     hypotheses come from an earlier run of the benchmark.
     """
 
@@ -48,6 +52,7 @@ class Recognised:
     sparsity: float
     bytes_stored: int | None
     kept: bool
+    bytes_coded: int | None = None
 
     @cached_property
     def wer(self) -> float:
@@ -67,13 +72,3 @@ class Recognised:
             [u.character_errors for u in self.utterances],
             [u.characters for u in self.utterances],
         )
-
-    @property
-    def bytes_smallest(self) -> int:
-        """Bytes of the stored int8 file, or of one byte a weight and four a bias if less.
-
-        The file stores an index with every weight, which a dense network would not need.
-        """
-        entries = round(self.nonzeros / (1.0 - self.sparsity))
-        plain = entries + _BIAS_BYTES * (self.parameters - entries)
-        return min(plain, self.bytes_stored or plain)

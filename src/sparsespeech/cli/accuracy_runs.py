@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Weights:
     nonzeros: int
     sparsity: float
     bytes_stored: int | None
+    bytes_coded: int | None = None
 
 
 class CheckpointRuns:
@@ -81,7 +82,7 @@ class CheckpointRuns:
         checkpoint = load_checkpoint(request.run.checkpoint)
         digest = checkpoint_digest(checkpoint)
         if request.arithmetic == INT8:
-            weights = self._integer_model(checkpoint, digest, request.run.label)
+            weights = self._integer_model(checkpoint, digest, request.run.label, request.coded)
         else:
             weights = _float_weights(checkpoint)
         utterances = read_manifest(request.test.manifest, split=request.test.split)[: self._limit]
@@ -112,6 +113,7 @@ class CheckpointRuns:
             weights.sparsity,
             weights.bytes_stored,
             kept,
+            weights.bytes_coded,
         )
 
     def _decode(self, request: Request, model: Path, utterances: list[Utterance]) -> list[str]:
@@ -127,11 +129,13 @@ class CheckpointRuns:
         what = f"{request.test.manifest.stem}: {request.run.label}, {request.arithmetic}{decoder}"
         return list(self._track((recognition.text for recognition in found), what, len(recordings)))
 
-    def _integer_model(self, checkpoint: Checkpoint, digest: str, label: str) -> Weights:
+    def _integer_model(
+        self, checkpoint: Checkpoint, digest: str, label: str, coded: bool
+    ) -> Weights:
         """The int8 model of ``checkpoint``, calibrated as its recipe says; made at most once."""
         from sparsespeech.model_file.reader import read_model
         from sparsespeech.model_file.statistics import model_statistics
-        from sparsespeech.model_file.writer import write_model
+        from sparsespeech.model_file.writer import encode_model, write_model
         from sparsespeech.quantization.calibrate import trained_calibration
 
         settings = _quantization_settings(checkpoint)
@@ -153,13 +157,15 @@ class CheckpointRuns:
             model = self._quantize(checkpoint, speech, settings["per_row"], label)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_model(model, path)
-        statistics = model_statistics(read_model(path))
+        stored = read_model(path)
+        statistics = model_statistics(stored)
         return Weights(
             path,
             statistics.parameters,
             statistics.nonzeros,
             statistics.sparsity,
             path.stat().st_size,
+            len(encode_model(replace(stored, encoding="huffman"))) if coded else None,
         )
 
     def _quantize(

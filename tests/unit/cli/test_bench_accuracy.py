@@ -120,6 +120,22 @@ def test_every_manifest_of_a_plan_stands_in_the_result(
     assert "equal_nonzeros" not in config
 
 
+def test_the_curve_counts_the_bytes_that_compress_writes(
+    runs: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curve = {"manifest": str(manifest), "dense_small": [{"checkpoint": str(runs / "d0")}],
+             "sparse_large": [{"checkpoint": str(runs / "s0")}]}  # fmt: skip
+    (runs / "plan.yaml").write_text(json.dumps({"equal_nonzeros": curve}))
+    assert bench(runs, runs / "plan.yaml", "--json") == 0
+    row = json.loads(capsys.readouterr().out)["rows"][0]
+    model, coded = runs / "d0.safetensors", runs / "coded.safetensors"
+    quantize = ["quantize", runs / "d0", "--manifest", manifest, "--split", "train", "--output"]
+    assert main([*map(str, quantize), str(model)]) == 0
+    assert main(["compress", str(model), "--output", str(coded)]) == 0
+    assert row["bytes_stored"] == model.stat().st_size
+    assert row["bytes_coded"] == coded.stat().st_size
+
+
 def test_the_same_again_decodes_and_quantizes_nothing(
     runs: Path,
     manifest: Path,
