@@ -119,6 +119,20 @@ def _layer_from_json(item: dict[str, Any]) -> Layer:
         raise ModelFileError(f"graph layer {item!r} is incomplete: {error}") from None
 
 
+def network_difference(one: Graph, other: Graph) -> str:
+    """How ``one`` differs from ``other`` first, such as ``outputs of layer2 is 8, not 16``.
+
+    Empty where all layers are the same.
+    """
+    for here, there in zip(one.to_json(), other.to_json(), strict=False):
+        for key in [*here, *(key for key in there if key not in here)]:
+            if here.get(key) != there.get(key):
+                return f"{key} of {here['name']} is {here.get(key)}, not {there.get(key)}"
+    if len(one.layers) != len(other.layers):
+        return f"it has {len(one.layers)} layers, not {len(other.layers)}"
+    return ""
+
+
 def deepspeech(
     hidden: int,
     *,

@@ -27,12 +27,9 @@ _TEXTS: dict[str, Callable[[BenchResult], str]] = {
 
 def to_markdown(result: BenchResult) -> str:
     """The tables of ``result`` for people; raises BenchmarkError for a bench without any."""
-    try:
-        return _TEXTS[result.bench](result)
-    except KeyError:
-        raise BenchmarkError(
-            f"bench {result.bench} has no Markdown form; {', '.join(_TEXTS)} have"
-        ) from None
+    if result.bench not in _TEXTS:
+        raise BenchmarkError(f"bench {result.bench} has no Markdown form; {', '.join(_TEXTS)} have")
+    return _TEXTS[result.bench](result)
 
 
 def check_page(page: Path, bench: str) -> None:

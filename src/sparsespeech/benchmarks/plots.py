@@ -38,11 +38,16 @@ def check_picture(picture: Path) -> None:
 
 
 def draw(result: BenchResult, picture: Path) -> None:
-    """Draw ``result`` into ``picture``, which :func:`check_picture` has seen."""
+    """Draw ``result`` into ``picture``, which :func:`check_picture` has seen.
+
+    Raises BenchmarkError for a bench without a picture.
+    """
     from matplotlib import style
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    if result.bench != "accuracy" and result.bench not in _PICTURES:
+        raise BenchmarkError(f"bench {result.bench} has no picture; leave out --plot")
     with style.context(SETTINGS):
         room_for_footnote = ConstrainedLayoutEngine(rect=(0, 0.05, 1, 0.95))
         figure = Figure(figsize=(10, 4.5), layout=room_for_footnote)

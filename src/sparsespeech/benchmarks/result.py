@@ -10,6 +10,13 @@ from sparsespeech.errors import BenchmarkError
 
 _SIGNIFICANT_DIGITS = 6
 Row = dict[str, Any]
+BENCHES = (
+    "latency", "throughput", "deepbench", "density", "lstmp", "training", "accuracy",
+    "long_stream", "mapping", "latency-simulator", "throughput-simulator",
+    "deepbench-simulator", "density-simulator",
+)  # fmt: skip
+# Facts about the machine that are shown over the tables and under the pictures.
+_SHOWN_FACTS = ("processor", "cpu_flags", "load_average")
 
 
 @dataclass
@@ -44,7 +51,21 @@ class BenchResult:
             raise BenchmarkError(
                 f"not the result of a benchmark: expected an object with {', '.join(kinds)}"
             )
-        if not all(isinstance(row, dict) and "table" in row for row in values["rows"]):
+        if values["bench"] not in BENCHES:
+            raise BenchmarkError(
+                f"not the result of a benchmark: there is no bench {values['bench']!r}; there are "
+                f"{', '.join(BENCHES)}"
+            )
+        missing = [fact for fact in _SHOWN_FACTS if fact not in values["machine"]]
+        if missing:
+            raise BenchmarkError(
+                f"not the result of a benchmark: machine does not say {', '.join(missing)}"
+            )
+        if not values["rows"]:
+            raise BenchmarkError("not the result of a benchmark: it has no rows")
+        if not all(
+            isinstance(row, dict) and isinstance(row.get("table"), str) for row in values["rows"]
+        ):
             raise BenchmarkError("not the result of a benchmark: a row does not name its table")
         return cls(**{key: values[key] for key in kinds})
 

@@ -26,7 +26,7 @@ from sparsespeech.cli.bench_output import (
     Output,
     Plot,
     publish,
-    read_result,
+    publish_kept,
 )
 from sparsespeech.cli.default_model import default_model
 from sparsespeech.cli.executor_options import BackendOption
@@ -361,10 +361,7 @@ def report(
     markdown: MarkdownPage = None,
 ) -> None:
     """Show, draw or tabulate kept results again; nothing is measured."""
-    from sparsespeech.benchmarks.joined_result import join_results
-
-    kept = join_results([read_result(result) for result in results])
-    publish(lambda: kept, as_json, None, plot, (kept.bench, markdown) if markdown else None)
+    publish_kept(results, as_json, plot, markdown)
 
 
 def _settings(

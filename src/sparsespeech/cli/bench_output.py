@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # imported when a benchmark runs
     from sparsespeech.benchmarks.result import BenchResult
 
 _FILE_WIDTH = 200  # characters, where the output is no terminal
+# What tables, pictures and pages run into where the rows of a file are not as they were written.
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Output = Annotated[Path | None, typer.Option(help="Write the JSON object to this file too.")]
@@ -74,22 +76,43 @@ def publish(
         _show(result)
 
 
-def read_result(path: Path) -> BenchResult:
+def publish_kept(
+    results: list[Path], as_json: bool, plot: Path | None, markdown: Path | None
+) -> None:
+    """Write what benchmarks kept in the files ``results`` wherever it is wanted, as one result.
+
+    Raises BenchmarkError for a file that is no result, whose rows are not those of its benchmark,
+    or that cannot be joined with the others; else as :func:`publish`.
+    """
+    from sparsespeech.benchmarks.joined_result import join_results
+
+    kept = join_results([_read_result(path) for path in results])
+    try:
+        publish(lambda: kept, as_json, None, plot, (kept.bench, markdown) if markdown else None)
+    except _MALFORMED as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise BenchmarkError(
+            f"{', '.join(map(str, results))}: rows or settings are not those of bench "
+            f"{kept.bench}: {reason or type(error).__name__}; measure again with --output"
+        ) from error
+
+
+def _read_result(path: Path) -> BenchResult:
     """The result that a benchmark wrote with --output; raises BenchmarkError."""
     from sparsespeech.benchmarks.result import BenchResult
 
     try:
         return BenchResult.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the encoding, of JSON, of its depth
         raise BenchmarkError(f"{path}: not JSON: {error}") from None
     except BenchmarkError as error:
         raise BenchmarkError(f"{path}: {error}") from None
 
 
 def _show(result: BenchResult) -> None:
-    console = Console()
+    console = Console(markup=False)  # brackets in a cell are an interval
     if not console.is_terminal:
-        console = Console(width=_FILE_WIDTH)
+        console = Console(width=_FILE_WIDTH, markup=False)
     answer = result.to_json()
     facts = answer["machine"]
     console.print(

@@ -198,7 +198,8 @@ def _compress_checkpoint(
             )
         rate = default_learning_rate(checkpoint) if learning_rate is None else learning_rate
         retraining = CodebookRetraining(retrain_steps, rate)
-    with Progress(console=Console(stderr=True)) as progress:
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
         shared = share_checkpoint(
             checkpoint,
             output,

@@ -223,6 +223,7 @@ def synth(
         TextColumn("{task.fields[spoken]:.2f} of {task.fields[wanted]:g} h"),
         TimeRemainingColumn(),
         console=_console,
+        disable=not _console.is_terminal,
     ) as progress:
         task = progress.add_task("", total=hours * 3600.0, spoken=0.0, wanted=hours)
         utterances = synthesize_corpus(
@@ -253,7 +254,11 @@ def vary(
 
     utterances = read_manifest(manifest)
     with Progress(
-        TextColumn("varying"), BarColumn(), TimeRemainingColumn(), console=_console
+        TextColumn("varying"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=_console,
+        disable=not _console.is_terminal,
     ) as progress:
         task = progress.add_task("", total=len(utterances) * copies)
         varied = vary_recordings(
@@ -360,13 +365,14 @@ def _report(path: Path, utterances: list[Utterance], as_json: bool) -> None:
 
 @contextmanager
 def _byte_progress() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Progress bars of downloads, one a name."""
+    """Progress bars of downloads, one a name, if stderr is a terminal."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),
         console=_console,
+        disable=not _console.is_terminal,
     ) as progress:
         tasks = {}
 

@@ -46,7 +46,8 @@ def compare_checkpoints(
     sources = [load_checkpoint(path) for path in checkpoints]
     calibration = read_manifest(manifest, split=split)
     measured = read_manifest(measure_on, split=split if measure_on == manifest else None)[:limit]
-    with Progress(console=Console(stderr=True)) as progress:
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
         results = [
             compare_choices(
                 source,

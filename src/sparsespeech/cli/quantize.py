@@ -175,7 +175,8 @@ def _convert(
 
     source = load_checkpoint(path)
     precision = checkpoint_precision(source, *bits)
-    with Progress(console=Console(stderr=True)) as progress:
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
         result = quantize_checkpoint(
             source,
             read_manifest(manifest, split=split),

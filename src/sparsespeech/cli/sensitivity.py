@@ -105,7 +105,8 @@ def run(
     folder = output or _default_folder(source.path)
     file = folder / "sensitivity.json"
     settings = ScanSettings(utterances, seed, wanted, pattern)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         scan = suggest_sparsities(source, speech, settings, target, limits, file, progress)
     draw_sensitivity(scan.to_json(), folder / "sensitivity.png")
     if as_json:

@@ -32,6 +32,11 @@ class LossCurve:
     points: tuple[tuple[float, float], ...]  # (sparsity, loss), sparsity increasing
     present: float = 0.0
 
+    @property
+    def end(self) -> float:
+        """The largest sparsity of which the loss is known."""
+        return max(self.present, *(sparsity for sparsity, _ in self.points), 0.0)
+
     def increases(self, loss_dense: float, noise: float = 0.0) -> list[tuple[float, float]]:
         """(sparsity, increase of the loss beyond ``noise``) from (0, 0) on, never falling.
 
@@ -110,9 +115,8 @@ def allocate(
             for name, curve in increases.items()
         }  # fmt: skip
 
+    check_target(curves, target, limits)
     low, high = 0.0, max(curve[-1][1] for curve in increases.values())
-    fewest = {name: limits[name].smallest for name in increases}
-    check_reachable(target, total_sparsity(fewest, sizes), total_sparsity(at(high), sizes))
     if total_sparsity(at(low), sizes) >= target:  # free of charge: prune less than that
         # But no matrix less than it is: its zeros stay, and the total would be above the target.
         below = {
@@ -169,6 +173,20 @@ def _blend(
     return {
         name: round(below[name] + share * (above[name] - below[name]), _DIGITS) for name in below
     }
+
+
+def check_target(curves: Sequence[LossCurve], target: float, limits: Mapping[str, Limits]) -> None:
+    """Raise SensitivityError where ``limits`` and the ends of ``curves`` do not allow ``target``.
+
+    The losses play no part, so that this is known before any is measured.
+    """
+    sizes = {curve.name: curve.parameters for curve in curves}
+    fewest = {name: limits[name].smallest for name in sizes}
+    most = {
+        curve.name: min(max(curve.end, limits[curve.name].smallest), limits[curve.name].largest)
+        for curve in curves
+    }
+    check_reachable(target, total_sparsity(fewest, sizes), total_sparsity(most, sizes))
 
 
 def check_reachable(target: float, fewest: float, most: float) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.progress import Progress
 
 from sparsespeech.corpora.manifest import Utterance
-from sparsespeech.pruning.allocation import Limits, allocate
+from sparsespeech.pruning.allocation import Limits, LossCurve, allocate, check_target
 from sparsespeech.pruning.scan_sample import choose_sample
 from sparsespeech.pruning.sensitivity import scan_checkpoint
-from sparsespeech.pruning.sensitivity_file import Scan, write_scan
+from sparsespeech.pruning.sensitivity_file import Scan, read_scan, write_scan
 from sparsespeech.training.checkpoint import Checkpoint
+from sparsespeech.training.weight_matrices import weight_matrices
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ def suggest_sparsities(
     """The scan of ``source``, with suggestions for the total sparsity ``target``.
 
     ``file`` is its ``sensitivity.json``: points in it are not measured again. Raises
-    SensitivityError where it holds another scan or the target is out of reach, and what reading
-    the speech raises.
+    SensitivityError where it holds another scan or, before anything is measured, where the target
+    is out of reach, and what reading the speech raises.
     """
+    check_target(list(_planned_curves(source, settings.sparsities, file)), target, limits)
     sample = choose_sample(
         source, utterances, count=settings.utterances, seed=settings.seed, progress=progress
     )
@@ -61,3 +64,23 @@ def suggest_sparsities(
     scan.suggested = allocate(scan.curves(), scan.loss_dense, target, limits)
     write_scan(file, scan)
     return scan
+
+
+def _planned_curves(
+    source: Checkpoint, sparsities: Sequence[float], file: Path
+) -> Iterator[LossCurve]:
+    """A curve a matrix with all points that the scan will have, in ``file`` already or not yet.
+
+    Their losses are NaN.
+    """
+    found = read_scan(file).matrices if file.exists() else []
+    kept = {matrix.name: matrix.points for matrix in found}
+    for name, weight in weight_matrices(source).items():
+        points = sorted({*sparsities, *kept.get(name, {})})
+        zeros = weight.numel() - int(weight.count_nonzero())
+        yield LossCurve(
+            name,
+            weight.numel(),
+            tuple((sparsity, math.nan) for sparsity in points),
+            zeros / weight.numel(),
+        )

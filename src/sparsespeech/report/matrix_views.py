@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sparsespeech.graph import Graph
 from sparsespeech.report.checkpoint_weights import CheckpointWeights
 from sparsespeech.report.heat_maps import heat_map, input_map
 from sparsespeech.report.html import Markup
@@ -47,20 +46,6 @@ def view_matrices(subject: Subject, stages: Sequence[Stage]) -> Iterator[MatrixV
             tuple(maps),
             occupancy_picture(banks),
         )
-
-
-def network_difference(one: Graph, other: Graph) -> str:
-    """How ``one`` differs from ``other`` first, such as ``outputs of layer2 is 8, not 16``.
-
-    Empty where all layers are the same.
-    """
-    for here, there in zip(one.to_json(), other.to_json(), strict=False):
-        for key in [*here, *(key for key in there if key not in here)]:
-            if here.get(key) != there.get(key):
-                return f"{key} of {here['name']} is {here.get(key)}, not {there.get(key)}"
-    if len(one.layers) != len(other.layers):
-        return f"it has {len(one.layers)} layers, not {len(other.layers)}"
-    return ""
 
 
 def _histograms(

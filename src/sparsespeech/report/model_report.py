@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsespeech.errors import ReportError, SparseSpeechError
+from sparsespeech.graph import network_difference
 from sparsespeech.model_file.ladder import byte_ladder
 from sparsespeech.report.activations import activation_table
 from sparsespeech.report.byte_ladder import ladder_section
@@ -28,7 +29,7 @@ from sparsespeech.report.html import (
     table,
 )
 from sparsespeech.report.loss_curves import loss_curves
-from sparsespeech.report.matrix_views import MatrixView, Stage, network_difference, view_matrices
+from sparsespeech.report.matrix_views import MatrixView, Stage, view_matrices
 from sparsespeech.report.occupancy import HEADINGS, occupancy_row, occupancy_total
 from sparsespeech.report.opening import findings, headline
 from sparsespeech.report.run_course import read_course

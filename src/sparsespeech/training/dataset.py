@@ -30,6 +30,7 @@ from sparsespeech.features.mfcc import MfccConfig, extract_mfcc
 from sparsespeech.training.recipe import Source, expand_path
 
 Float32Array = NDArray[np.float32]
+_NAMED_UTTERANCES = 3  # where all are impossible
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class Unalignable:
     name: str
     frames: int
     needed: int  # 0: it has no text
+
+    @property
+    def reason(self) -> str:
+        """Name, frames and the frames that the text needs, in words."""
+        text = f"its text needs {self.needed}" if self.needed else "it has no text"
+        return f"{self.name} has {self.frames} frames, {text}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +107,8 @@ def load_dataset(
 ) -> SpeechDataset:
     """Features of all ``sources``; computed at most once for the same manifests and constants.
 
-    Raises ManifestError for an unreadable manifest or a transcript outside the alphabet,
-    AudioError for a bad recording.
+    Raises ManifestError for an unreadable manifest, a transcript outside the alphabet or where no
+    utterance is left, AudioError for a bad recording.
     """
     utterances, numbers = [], []
     for number, source in enumerate(sources):
@@ -111,9 +118,10 @@ def load_dataset(
     short = [u.duration <= max_duration_s for u in utterances]
     kept = [u for u, keep in zip(utterances, short, strict=True) if keep]
     source_numbers = np.array([n for n, keep in zip(numbers, short, strict=True) if keep])
+    manifests = ", ".join(dict.fromkeys(source.manifest for source in sources))
     if not kept:
         raise ManifestError(
-            f"all {len(utterances)} utterances are longer than "
+            f"{manifests}: all {len(utterances)} utterances are longer than "
             f"data.max_duration_s = {max_duration_s}"
         )
     texts = [normalise_transcript(utterance.text) for utterance in kept]
@@ -128,7 +136,7 @@ def load_dataset(
     targets = [alphabet.encode(text) for text in texts]
     names = [str(utterance.audio_filepath) for utterance in kept]
     dataset = SpeechDataset(frames, start, targets, texts, source_numbers, names, 0, [])
-    return _without_impossible(dataset, len(utterances))
+    return _without_impossible(dataset, len(utterances), manifests)
 
 
 def frames_needed(target: NDArray[np.int64]) -> int:
@@ -136,12 +144,22 @@ def frames_needed(target: NDArray[np.int64]) -> int:
     return int(target.size + np.count_nonzero(target[1:] == target[:-1]))
 
 
-def _without_impossible(dataset: SpeechDataset, given: int) -> SpeechDataset:
+def _without_impossible(dataset: SpeechDataset, given: int, manifests: str) -> SpeechDataset:
+    """The utterances of ``manifests``, ``given`` in all, that CTC can align."""
     needed = [frames_needed(target) for target in dataset.targets]
     possible = np.array([0 < n <= t for n, t in zip(needed, dataset.lengths, strict=True)])
     chosen = np.flatnonzero(possible)
+    unalignable = [
+        Unalignable(dataset.names[n], int(dataset.lengths[n]), needed[n])
+        for n in np.flatnonzero(~possible)
+    ]
     if not chosen.size:
-        raise ManifestError("no utterance is long enough for its transcript")
+        more = len(unalignable) - _NAMED_UTTERANCES
+        raise ManifestError(
+            f"{manifests}: no utterance is long enough for its transcript: "
+            f"{'; '.join(utterance.reason for utterance in unalignable[:_NAMED_UTTERANCES])}"
+            f"{f'; and {more} more' if more > 0 else ''}"
+        )
     frames = [dataset.utterance_frames(int(number)) for number in chosen]
     return SpeechDataset(
         dataset.frames if possible.all() else np.concatenate(frames),
@@ -151,10 +169,7 @@ def _without_impossible(dataset: SpeechDataset, given: int) -> SpeechDataset:
         dataset.source[chosen],
         [dataset.names[n] for n in chosen],
         given - int(chosen.size),
-        [
-            Unalignable(dataset.names[n], int(dataset.lengths[n]), needed[n])
-            for n in np.flatnonzero(~possible)
-        ],
+        unalignable,
     )
 
 

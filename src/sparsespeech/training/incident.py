@@ -34,10 +34,7 @@ def left_out(utterance: Unalignable) -> Incident:
         "frames": utterance.frames,
         "frames_needed": utterance.needed,
     }
-    text = f"its text needs {utterance.needed}" if utterance.needed else "it has no text"
-    return Incident(
-        {"left_out": record}, f"left out: {utterance.name} has {utterance.frames} frames, {text}"
-    )
+    return Incident({"left_out": record}, f"left out: {utterance.reason}")
 
 
 def skipped(what: str, utterances: Sequence[str]) -> Incident:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sparsespeech.acoustic_model.deepspeech import DeepSpeech, prunable_names
 from sparsespeech.acoustic_model.lstmp import Lstmp
 from sparsespeech.errors import RecipeError
-from sparsespeech.graph import Graph, Linear, deepspeech, lstmp
+from sparsespeech.graph import Graph, Linear, deepspeech, lstmp, network_difference
 from sparsespeech.pruning.masks import PruningMasks
 from sparsespeech.pruning.schedule import import_function
 from sparsespeech.pruning.settings import Pruning
@@ -109,7 +109,8 @@ def load_initial_weights(
         model.load_state_dict(initial.weights)
     except RuntimeError:
         raise RecipeError(
-            f"model.initial: {initial.path} holds {initial.graph}, but the recipe "
-            f"asks for {model.graph}"
+            f"model.initial: {initial.path} holds another network than the recipe asks for: "
+            f"{network_difference(initial.graph, model.graph)}; with model.architecture: initial "
+            f"its layers are taken"
         ) from None
     return initial.mean, initial.deviation

@@ -99,7 +99,10 @@ class RunLog:
 
 @contextmanager
 def training_progress(visible: bool) -> Iterator[Progress]:
-    """A bar on stderr with the figures of :meth:`RunLog.line` and the time left."""
+    """A bar on stderr with the figures of :meth:`RunLog.line` and the time left.
+
+    It is shown if ``visible`` and stderr is a terminal; what its console prints is always seen.
+    """
     columns = [
         TextColumn("{task.description}"),
         BarColumn(),
@@ -107,7 +110,8 @@ def training_progress(visible: bool) -> Iterator[Progress]:
         TimeRemainingColumn(),
     ]
     console = Console(file=sys.stderr)
-    with Progress(*columns, console=console, disable=not visible, transient=True) as progress:
+    shown = visible and console.is_terminal  # elsewhere its end would be an empty line
+    with Progress(*columns, console=console, disable=not shown, transient=True) as progress:
         yield progress
 
 

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from sparsespeech.benchmarks.result import BenchResult
+from sparsespeech.benchmarks import markdown, plots
+from sparsespeech.benchmarks.result import BENCHES, BenchResult
 from sparsespeech.errors import BenchmarkError
+
+
+def test_every_bench_that_has_a_picture_or_a_page_is_known() -> None:
+    assert {"accuracy", "long_stream", *plots._PICTURES, *markdown._TEXTS} == set(BENCHES)
 
 
 def test_a_result_survives_json() -> None:
@@ -18,7 +23,8 @@ def test_a_result_survives_json() -> None:
     assert read == result
 
 
-GOOD = {"bench": "x", "machine": {}, "config": {}, "figures": {}, "rows": [{"table": "t"}]}
+MACHINE = {"processor": "p", "cpu_flags": [], "load_average": 0.0}
+GOOD = {"bench": "lstmp", "machine": MACHINE, "config": {}, "figures": {}, "rows": [{"table": "t"}]}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +35,12 @@ GOOD = {"bench": "x", "machine": {}, "config": {}, "figures": {}, "rows": [{"tab
         {**GOOD, "rows": {}},
         {**GOOD, "rows": [{}]},
         {**GOOD, "rows": ["t"]},
+        {**GOOD, "rows": [{"table": ["t"]}]},
+        {**GOOD, "rows": []},
         {**GOOD, "bench": 3},
+        {**GOOD, "bench": "x"},
+        {**GOOD, "machine": {}},
+        {**GOOD, "machine": {"processor": "p", "cpu_flags": []}},
         {key: value for key, value in GOOD.items() if key != "machine"},
     ],
 )

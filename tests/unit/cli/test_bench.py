@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +61,13 @@ def test_a_kept_result_is_shown_and_drawn_again(
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", "not JSON"), ("[]", "not the result of a benchmark")]
+    ("content", "message"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("9" * 5000, "not JSON"),
+        ("[]", "not the result of a benchmark"),
+    ],
 )
 def test_a_result_that_is_none_is_refused(
     content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -70,6 +78,81 @@ def test_a_result_that_is_none_is_refused(
     assert message in said
     assert "x.json" in said
     assert said.count("\n") == 1
+
+
+def without(key: str) -> Callable[[dict[str, Any]], None]:
+    def spoil(result: dict[str, Any]) -> None:
+        for row in result["rows"]:
+            row.pop(key, None)
+
+    return spoil
+
+
+def everywhere(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def spoil(result: dict[str, Any]) -> None:
+        for row in result["rows"]:
+            row[key] = value
+
+    return spoil
+
+
+def without_dense(result: dict[str, Any]) -> None:
+    """The row that the others of the published single runs are compared with."""
+    result["rows"] = [
+        row
+        for row in result["rows"]
+        if row["table"] != "published, single runs" or row["sparsity"] > 0
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "message"),
+    [
+        (lambda result: result.update(machine={}), [], "machine does not say processor"),
+        (lambda result: result.update(bench="x"), [], "there is no bench 'x'"),
+        (lambda result: result.update(rows=[]), [], "it has no rows"),
+        (lambda result: result["machine"].update(cpu_flags=3), [], "rows or settings"),
+        (lambda result: result["config"].update(left_out=3), [], "rows or settings"),
+        (without("wer"), ["--markdown"], "'wer' is missing"),
+        (without("wer"), ["--plot"], "'wer' is missing"),
+        (without("weights"), ["--markdown"], "'weights' is missing"),
+        (everywhere("wer", "x"), ["--markdown"], "rows or settings"),
+        (everywhere("wer", "x"), ["--plot"], "rows or settings"),
+        (without_dense, ["--markdown"], "rows or settings"),
+        (lambda result: result.update(bench="long_stream"), ["--plot"], "has no picture"),
+    ],
+)
+def test_a_result_that_was_changed_is_one_line_and_status_2(
+    spoil: Callable[[dict[str, Any]], None],
+    options: list[str],
+    message: str,
+    repository: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = json.loads((repository / "benchmarks/results/bench-accuracy.json").read_text())
+    spoil(result)
+    (tmp_path / "x.json").write_text(json.dumps(result))
+    target = tmp_path / ("x.md" if "--markdown" in options else "x.svg")
+    options = [*options, str(target)] if options else []
+    assert main(["bench", "report", str(tmp_path / "x.json"), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("sparsespeech: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    if "no picture" not in message:
+        assert str(tmp_path / "x.json") in error
+    assert not target.exists()
+
+
+def test_brackets_in_a_cell_are_shown_as_they_are(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = json.loads((repository / "benchmarks/results/bench-training.json").read_text())
+    result["rows"][0]["notes"] = "[/red]"
+    (tmp_path / "x.json").write_text(json.dumps(result))
+    assert main(["bench", "report", str(tmp_path / "x.json")]) == 0
+    assert "[/red]" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_small")

@@ -135,8 +135,9 @@ def test_synth_without_synthesizer_is_one_line(
     monkeypatch.setenv("PATH", str(tmp_path))
     command = ["data", "synth", str(tmp_path / "t.txt"), "-o", str(tmp_path / "c"), "--hours", "1"]
     assert main([*command, "--voices", "flite/*"]) == 2
-    last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "flite is not installed" in last and "apt-get install" in last
+    error = capsys.readouterr().err
+    assert "flite is not installed" in error and "apt-get install" in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "c").exists()
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sparsespeech.cli.main import main
+from sparsespeech.pruning import scan_suggestion
 from sparsespeech.pruning.scan_sample import ScanSample
 from sparsespeech.training.checkpoint import load_checkpoint
 from tests.random_checkpoints import random_checkpoint, write_checkpoint
@@ -74,6 +75,49 @@ def test_another_target_measures_nothing_anew(
     assert 0.1 <= suggested["layer6.weight"] <= 0.8
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--target", "0.95"),  # more than the largest sparsity measured
+        ("--target", "0.88"),  # less than that, but layer6 stays dense and layer1 keeps 15 %
+        ("--target", "0.6", "--sparsities", "0.5"),
+        ("--target", "0.6", "--largest", "0.5"),
+        ("--target", "0.6", "--limit", ".=0.55"),
+        ("--target", "0.6", "--limit", "layer4=0"),
+        ("--target", "0.1", "--smallest", "0.4"),
+    ],
+)
+def test_a_target_out_of_reach_is_told_before_anything_is_measured(
+    options: tuple[str, ...],
+    run_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scan_suggestion, "choose_sample", None)  # a call would fail
+    assert sensitivity(run_folder, *OPTIONS, *options) == 2
+    assert "a total sparsity of 0." in capsys.readouterr().err
+    assert not (run_folder / "sensitivity").exists()
+
+
+def test_points_of_an_earlier_scan_are_within_reach(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sensitivity(run_folder, *OPTIONS) == 0
+    options = (*OPTIONS, "--sparsities", "0.5", "--largest", "0.9", "--json")
+    capsys.readouterr()
+    assert sensitivity(run_folder, *options) == 0
+    assert json.loads(capsys.readouterr().out)["suggested"]["total"] == pytest.approx(0.6, abs=1e-3)
+
+
+def test_sparsities_in_any_order(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = []
+    for number, sparsities in enumerate(("0.5,0.9", "0.9,0.5,0.9")):
+        output = ("--output", run_folder / str(number), "--json")
+        assert sensitivity(run_folder, *OPTIONS, "--sparsities", sparsities, *output) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1]
+
+
 def test_another_manifest_needs_another_folder(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,8 +150,10 @@ def test_impossible_wishes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert sensitivity(run_folder, *OPTIONS, *options) == 2
-    shown = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    shown = capsys.readouterr().err
+    assert shown.startswith("sparsespeech: error: ")
     assert message in shown
+    assert shown.count("\n") == 1
 
 
 def test_a_recipe_without_a_development_set(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from sparsespeech.cli.main import main
+from sparsespeech.corpora.manifest import read_manifest, write_manifest
 from tests.tone_corpus import tiny_recipe, write_corpus
 
 
@@ -21,9 +24,11 @@ def write_recipe(folder: Path, manifest: Path, **changes: object) -> Path:
 def failure(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that the command prints when it refuses ``arguments``."""
     assert main(arguments) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    return lines[0]
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("sparsespeech: error: ")
+    assert shown.err.count("\n") == 1  # and no empty line before it, where a bar would be
+    return shown.err.rstrip("\n")
 
 
 def test_a_run_writes_checkpoints_log_recipe_and_picture(
@@ -96,6 +101,61 @@ def test_a_manifest_line_pointing_nowhere_is_named(
     assert "manifest.jsonl, line 2" in line
     assert "0001.wav" in line
     assert not (run / "checkpoints").exists()
+
+
+def test_a_manifest_without_utterances_or_without_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    recipe = write_recipe(tmp_path, tmp_path / "empty.jsonl")
+    options = ["--output", str(tmp_path / "run")]
+    assert "empty.jsonl" in failure(["train", str(recipe), *options], capsys)
+    monkeypatch.delenv("MANIFESTS", raising=False)
+    recipe = write_recipe(tmp_path, Path("$MANIFESTS/empty.jsonl"))
+    assert "MANIFESTS" in failure(["train", str(recipe), *options], capsys)
+    corpus = write_corpus(tmp_path / "corpus", 2)
+    recipe = write_recipe(tmp_path, corpus)
+    line = failure(["train", str(recipe), *options, "--set", "data.max_duration_s=0.01"], capsys)
+    assert f"{corpus}: all 2 utterances are longer" in line
+
+
+@pytest.mark.parametrize("lost", ["train", "development"])
+def test_utterances_that_are_all_too_short_for_their_texts(
+    lost: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = write_corpus(tmp_path / "good", 2)
+    (tmp_path / "short").mkdir()
+    utterances = [
+        replace(utterance, text=text)
+        for utterance, text in zip(
+            read_manifest(write_corpus(tmp_path / "short", 5)), ["aa" * 99, "", *["a" * 99] * 3],
+            strict=True,
+        )
+    ]  # fmt: skip
+    short = tmp_path / "short" / "short.jsonl"
+    write_manifest(short, utterances)
+    manifests = {"train": good, "development": good, lost: short}
+    data = {
+        "train": [{"manifest": str(manifests["train"])}],
+        "development": {"manifest": str(manifests["development"])},
+        "symbols": " abcd",
+    }
+    recipe = write_recipe(tmp_path, good, data=data)
+    line = failure(["train", str(recipe), "--output", str(tmp_path / "run")], capsys)
+    assert f"{short}: no utterance is long enough for its transcript: " in line
+    assert re.search(r"0000\.wav has \d+ frames, its text needs 395; ", line)
+    assert re.search(r"0001\.wav has \d+ frames, it has no text; ", line)
+    assert re.search(r"0002\.wav has \d+ frames, its text needs 197; and 2 more$", line)
+    assert "0003.wav" not in line
+
+
+def test_a_run_that_is_there_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = write_recipe(tmp_path, write_corpus(tmp_path / "corpus", 2))
+    arguments = ["train", str(recipe), "--output", str(tmp_path / "run"), "--threads", "1"]
+    assert main([*arguments, "--stop-after", "1"]) == 0
+    capsys.readouterr()
+    assert "use --resume to go on" in failure(arguments, capsys)
+    assert "seed" in failure([*arguments, "--resume", "--set", "seed=7"], capsys)
 
 
 def test_no_such_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """``sparsespeech quantize`` from a checkpoint on disk to a model file that runs."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -305,7 +306,21 @@ def test_the_table_names_every_layer_and_matrix(
         f"{output.stat().st_size:,} bytes stored",
     ):
         assert expected in printed.out
-    assert "calibrate" in printed.err  # the progress bar
+    assert printed.err == ""  # the progress bar is for terminals
+
+
+def test_a_terminal_sees_a_progress_bar(
+    run_folder: Path,
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    output = tmp_path / "tiny.safetensors"
+    assert _quantize(run_folder, "--manifest", manifest, "--output", output) == 0
+    assert "calibrate" in capsys.readouterr().err
 
 
 def test_the_same_command_writes_the_same_bytes(
@@ -364,7 +379,7 @@ def test_failures_are_one_line_and_leave_no_file(
     }
     for message, command in commands.items():
         assert _quantize(*command) == 2, message
-        (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("sparsespeech: error: ") and message in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
@@ -375,5 +390,6 @@ def test_a_network_that_does_not_fit_is_one_line(
     _save(tmp_path / "run", {"name": "tiny"}, layer5=1e9)
     output = tmp_path / "m.safetensors"
     assert _quantize(tmp_path / "run", "--manifest", manifest, "--output", output) == 2
-    assert "layer5, row 1" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "layer5, row 1" in line
     assert not output.exists()

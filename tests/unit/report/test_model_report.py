@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from sparsespeech.errors import CheckpointError, ModelFileError, ReportError
-from sparsespeech.graph import Graph, deepspeech
+from sparsespeech.graph import Graph, deepspeech, network_difference
 from sparsespeech.model_file.statistics import model_statistics
 from sparsespeech.model_file.writer import write_model
-from sparsespeech.report.matrix_views import network_difference
 from sparsespeech.report.model_report import ReportSources, build_report
 from sparsespeech.report.subject import read_subject
 from sparsespeech.training.packed_checkpoint import pack_checkpoint

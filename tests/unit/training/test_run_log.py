@@ -1,5 +1,6 @@
 """The run log: lines, resuming, the progress line, TensorBoard."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from sparsespeech.errors import CheckpointError, MissingDependencyError
 from sparsespeech.training.log_file import read_log
-from sparsespeech.training.run_log import RunLog
+from sparsespeech.training.run_log import RunLog, training_progress
 
 
 def steps(run: Path) -> list[int]:
@@ -65,6 +66,38 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingDependencyError, match=r"sparsespeech\[tensorboard\]"):
         RunLog(tmp_path, 0, enabled=True, tensorboard=True)
+
+
+class Screen(io.StringIO):
+    """Stderr that is a terminal, or is none."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "visible", "shown"),
+    [(True, True, True), (True, False, False), (False, True, False), (False, False, False)],
+)
+def test_the_bar_is_for_terminals_and_reports_are_for_all(
+    terminal: bool, visible: bool, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen(terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with training_progress(visible) as progress:
+        task = progress.add_task("train", total=5)
+        progress.update(task, completed=3, description="loss 2.000", refresh=True)
+        progress.console.print("a step was skipped")
+    assert ("loss 2.000" in screen.getvalue()) == shown
+    assert "a step was skipped\n" in screen.getvalue()
+    assert terminal or screen.getvalue() == "a step was skipped\n"
 
 
 @pytest.mark.parametrize("first", [0, 10])
