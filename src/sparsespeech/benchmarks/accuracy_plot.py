@@ -5,6 +5,7 @@ Hatches and markers tell apart what colours do, so nothing is lost in grey.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,60 +25,65 @@ _LOOKS = {
 }
 _FAMILIES = {"dense small": (ORANGE, "--", "s"), "sparse large": (BLUE, "-", "o")}
 _MEGABYTES = tuple(step * 10.0**power for power in range(-3, 4) for step in (1, 2, 5))
-_BAR = 0.8 / len(_LOOKS)
-_MOST_GROUPS_OF_HALF = 2  # more groups of bars take the whole width
 _HEADROOM = 1.35  # for values and legend above the bars
 
 
 def draw_accuracy(result: BenchResult, figure: Figure) -> None:
-    """One panel for each part that was measured: rows, differences, the curve."""
-    parts: list[Callable[[BenchResult, Axes], None]] = []
-    if result.table("medians"):
-        parts += [_draw_rows, _draw_differences]
+    """One panel for each part that was measured: rows of each test set, differences, the curve."""
+    groups = _groups(result.table("medians"))
+    below: list[Callable[[BenchResult, Axes], None]] = []
+    if groups:
+        below.append(_draw_differences)
     if result.table("equal nonzeros"):
-        parts.append(_draw_curve)
-    if not parts:
-        parts.append(_draw_single)
-    layouts = {1: [["0"]], 2: [["0", "1"]], 3: [["0", "1"], ["2", "2"]]}
-    layout = layouts[len(parts)]
-    if len(_groups(result.table("medians"))) > _MOST_GROUPS_OF_HALF:
-        layout = [["0", "0"], ["1", "2" if len(parts) > 2 else "1"]]
-    figure.set_size_inches(10, 4.5 * len(layout))
-    axes = figure.subplot_mosaic(layout)
-    for number, part in enumerate(parts):
-        part(result, axes[str(number)])
+        below.append(_draw_curve)
+    if not below:
+        below.append(_draw_single)
+    rows = [[f"rows {number}" for number in range(len(groups))]] if groups else []
+    rows.append([f"below {number}" for number in range(len(below))])
+    figure.set_size_inches(10, 4.5 * len(rows))
+    axes = figure.subplot_mosaic(_same_widths(rows))
+    for number, group in enumerate(groups):  # levels of test sets differ too much for one axis
+        _draw_rows(result, group, axes[f"rows {number}"], with_names=number == 0)
+    for number, part in enumerate(below):
+        part(result, axes[f"below {number}"])
 
 
-def _draw_rows(result: BenchResult, axes: Axes) -> None:
-    """Bars of the medians with a dot a seed."""
-    medians = result.table("medians")
-    groups = _groups(medians)
+def _same_widths(rows: list[list[str]]) -> list[list[str]]:
+    """The rows of a mosaic with panels repeated until all rows are as long."""
+    width = math.lcm(*(len(row) for row in rows))
+    return [[panel for panel in row for _ in range(width // len(row))] for row in rows]
+
+
+def _draw_rows(
+    result: BenchResult, group: tuple[str, str], axes: Axes, *, with_names: bool
+) -> None:
+    """Bars of the medians of one corpus and decoder, with a dot a seed."""
+    corpus, decoder = group
+    medians = _select(result.table("medians"), corpus=corpus, decoder=decoder)
+    table = corpus if decoder == "greedy" else f"{corpus}, {decoder}"
     highest = 0.0
     for place, ((weights, arithmetic), (colour, hatch, label)) in enumerate(_LOOKS.items()):
-        for number, (corpus, decoder) in enumerate(groups):
-            table = corpus if decoder == "greedy" else f"{corpus}, {decoder}"
-            wanted = {"weights": weights, "arithmetic": arithmetic}
-            (middle,) = _select(medians, corpus=corpus, decoder=decoder, **wanted)
-            seeds = [row["wer"] for row in _select(result.table(table), **wanted)]
-            x = number + (place - (len(_LOOKS) - 1) / 2) * _BAR
-            axes.bar(x, middle["wer"], width=_BAR * 0.94, color=colour, hatch=hatch,
-                     edgecolor="white", linewidth=0,
-                     label=label if number == 0 else None)  # fmt: skip
-            if len(seeds) > 1:
-                axes.plot([x] * len(seeds), seeds, color="black", marker="o", markersize=3,
-                          linestyle="none")  # fmt: skip
-            axes.annotate(f"{middle['wer']:.2f}", (x, max(seeds)), ha="center", va="bottom",
-                          fontsize=8, xytext=(0, 3), textcoords="offset points")  # fmt: skip
-            highest = max(highest, *seeds)
-    axes.set_xticks(range(len(groups)), [_name(*group) for group in groups])
+        wanted = {"weights": weights, "arithmetic": arithmetic}
+        (middle,) = _select(medians, **wanted)
+        seeds = [row["wer"] for row in _select(result.table(table), **wanted)]
+        axes.bar(place, middle["wer"], width=0.9, color=colour, hatch=hatch,
+                 edgecolor="white", linewidth=0,
+                 label=label if weights == "dense" else f"{middle['sparsity']:.1%} {label}")  # fmt: skip
+        if len(seeds) > 1:
+            axes.plot([place] * len(seeds), seeds, color="black", marker="o", markersize=3,
+                      linestyle="none")  # fmt: skip
+        axes.annotate(f"{middle['wer']:.2f}", (place, max(seeds)), ha="center", va="bottom",
+                      fontsize=8, xytext=(0, 3), textcoords="offset points")  # fmt: skip
+        highest = max(highest, *seeds)
+    axes.set_xticks([])
     axes.grid(visible=False, axis="x")
     axes.set_axisbelow(True)
-    axes.set_ylabel("word error rate (%)")
     axes.set_ylim(0, highest * _HEADROOM)
-    sparsity = max(row["sparsity"] for row in medians)
-    dots = ", a dot a seed" if any(row["seeds"] > 1 for row in medians) else ""
-    axes.set_title(f"Medians{dots}; sparse: {sparsity:.1%}")
-    axes.legend(ncols=2, fontsize=8, loc="upper left")
+    count = medians[0]["seeds"]
+    axes.set_title(_name(*group) + (f", median of {count} seeds" if count > 1 else ""), fontsize=10)
+    if with_names:
+        axes.set_ylabel("word error rate (%)")
+        axes.legend(fontsize=8, loc="upper left")
 
 
 def _draw_differences(result: BenchResult, axes: Axes) -> None:

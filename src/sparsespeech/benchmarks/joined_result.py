@@ -18,12 +18,15 @@ _OF_MACHINE = ("threads",)  # settings that change how long it takes, not what i
 def join_results(results: Sequence[BenchResult]) -> BenchResult:
     """Rows and figures of all ``results`` in their order.
 
-    A table of published figures comes once. Facts about the machine are those of the first. Raises
+    A table of published figures comes once. Of the machines the processors are joined, everything
+    else is what the first says. Raises
     BenchmarkError for results of different benchmarks or settings, and where two hold a figure of
     the same name or a table that is no corpus's.
     """
     first = results[0]
-    joined = BenchResult(first.bench, dict(first.config), first.machine)
+    joined = BenchResult(first.bench, dict(first.config), dict(first.machine))
+    processors = dict.fromkeys(str(result.machine["processor"]) for result in results)
+    joined.machine["processor"] = " and ".join(processors)
     for result in results:
         if result.bench != first.bench:
             raise BenchmarkError(

@@ -227,7 +227,9 @@ def _footnote(result: BenchResult) -> str:
     if result.config.get("backend") == "simulator":
         return f"cycles of {result.config['target']}: the same on every machine; grey: MAU paper"
     facts = result.machine
-    grey = result.table("published") and result.bench not in ("accuracy", "throughput")
+    grey = result.table("published") and result.bench != "throughput"
     published = "; grey: as published, on other machines" if grey else ""
+    if result.bench == "accuracy":  # threads change no word
+        return str(facts["processor"])
     threads = result.config["threads"]
     return f"{facts['processor']}, {threads} thread{'' if threads == 1 else 's'}{published}"

@@ -21,7 +21,7 @@ def result(name: str, wer: float, bench: str = "accuracy", **config: Any) -> Ben
 
 
 def tried(wer: float) -> BenchResult:
-    made = BenchResult("accuracy", {"drawn": "utterances"}, {})
+    made = BenchResult("accuracy", {"drawn": "utterances"}, {"processor": "p"})
     made.add_rows("tried", {"label": "dense", "wer": wer})
     return made
 
@@ -32,7 +32,7 @@ def test_rows_and_figures_of_all_in_order() -> None:
     assert [row["corpus"] for row in joined.table("medians")] == ["an4", "librispeech"]
     assert len(joined.table("published")) == 1  # the same row in both
     assert list(joined.config["corpora"]) == ["an4", "librispeech"]
-    assert joined.machine == {"processor": "an4"}
+    assert joined.machine == {"processor": "an4 and librispeech"}
 
 
 def test_one_result_stays_as_it_is() -> None:
