@@ -186,7 +186,7 @@ SINGLE = corpus(pairs=[], single={"9054": "s0"})
 @pytest.mark.parametrize(
     ("plan", "expected"),
     [
-        (PLAN, ("dense small", "384", "15.00", "sparse: 96.0%")),
+        (PLAN, ("dense small", "384", "15.00", "96.0% sparse, float")),
         (corpus(lm="x.arpa"), ("an4, LM", "an4, LM: sparse int8", "+3.33", "S2, Table III")),
         (corpus(pairs=PAIRS[:1]), ("13.00", "an4: dense int8")),
         (SINGLE, ("an4: 9054, int8",)),
