@@ -33,6 +33,7 @@ from sparsespeech.benchmarks.accuracy_request import (
     Recognised,
     Request,
 )
+from sparsespeech.benchmarks.machine_facts import library_versions
 from sparsespeech.benchmarks.result import BenchResult, Row
 from sparsespeech.evaluation.bootstrap import rate_interval
 
@@ -65,6 +66,7 @@ class AccuracyOptions:
 def run_accuracy(options: AccuracyOptions) -> BenchResult:
     """Measure everything that the plan names. WER and CER in per cent."""
     result = BenchResult("accuracy", dict(options.config))
+    result.add_versions(library_versions(("torch",)))  # the float rows run in it
     for corpus in options.plan.corpora:
         _measure_corpus(corpus, options, result, with_lm=False)
         if corpus.test.lm is not None:

@@ -66,9 +66,9 @@ def _draw_rows(
         wanted = {"weights": weights, "arithmetic": arithmetic}
         (middle,) = _select(medians, **wanted)
         seeds = [row["wer"] for row in _select(result.table(table), **wanted)]
+        name = label if weights == "dense" else f"{middle['sparsity']:.1%} {label}"
         axes.bar(place, middle["wer"], width=0.9, color=colour, hatch=hatch,
-                 edgecolor="white", linewidth=0,
-                 label=label if weights == "dense" else f"{middle['sparsity']:.1%} {label}")  # fmt: skip
+                 edgecolor="white", linewidth=0, label=name)  # fmt: skip
         if len(seeds) > 1:
             axes.plot([place] * len(seeds), seeds, color="black", marker="o", markersize=3,
                       linestyle="none")  # fmt: skip
