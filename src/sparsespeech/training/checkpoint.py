@@ -214,6 +214,5 @@ def restore_optimizer(
         parameter = by_name[name]
         if value.shape != (() if moment == "step" else parameter.shape):
             raise ValueError(f"{key} of shape {tuple(value.shape)} is none of the optimizer's")
-        # AdamW keeps its step count on the CPU wherever the parameter is.
-        place = value.device if moment == "step" else parameter.device
-        optimizer.state[parameter][moment] = value.clone().to(place)
+        # The fused AdamW keeps its step count beside the parameter too, on a GPU as well.
+        optimizer.state[parameter][moment] = value.clone().to(parameter.device)

@@ -33,6 +33,16 @@ def test_moments_come_back() -> None:
         assert torch.equal(tensor, tensors[name]), name
 
 
+def test_moments_and_step_count_come_back_beside_the_parameter() -> None:
+    optimizer, names = stepped()
+    tensors = optimizer_tensors(optimizer, names)
+    elsewhere = nn.Parameter(torch.ones(3, 2, device="meta"))
+    fresh = torch.optim.AdamW([elsewhere], lr=0.1, fused=True)
+    of_one = {name: tensor for name, tensor in tensors.items() if name.startswith("weight/")}
+    restore_optimizer(fresh, {elsewhere: "weight"}, of_one)
+    assert {value.device.type for value in fresh.state[elsewhere].values()} == {"meta"}
+
+
 @pytest.mark.parametrize(
     ("name", "tensor"),
     [
