@@ -74,7 +74,10 @@ def recognise(request: Request) -> Recognised:
     wrong += request.arithmetic == "int8"
     errors = count_errors(" ".join("a" * 100), " ".join("x" * wrong + "a" * (100 - wrong)))
     nonzeros, size = 100 * (100 - sparsity), 7_000 if request.arithmetic == "int8" else None
-    return Recognised((errors,), ("s",), "sha", 10_100, nonzeros, sparsity / 100, size, kept=False)
+    return Recognised(
+        (errors,), ("s",), "sha", 10_100, nonzeros, sparsity / 100, size, kept=False,
+        bytes_coded=nonzeros if request.coded else None,
+    )  # fmt: skip
 
 
 def test_sparse_networks_of_equal_nonzeros_are_a_curve(tmp_path: Path) -> None:
