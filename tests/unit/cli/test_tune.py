@@ -91,7 +91,8 @@ def test_a_broken_cache_is_named_by_every_command(
 ) -> None:
     tune(model)
     (path,) = cache_files()
-    path.write_bytes(b"x" + path.read_bytes()[1:])
+    content = path.read_bytes()
+    path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     capsys.readouterr()
     assert main(["doctor", "--model", model, "--json"]) == 2
     message = capsys.readouterr().err
