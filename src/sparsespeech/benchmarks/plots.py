@@ -226,10 +226,10 @@ def _columns(rows: list[Row], *names: str) -> list[list[float]]:
 def _footnote(result: BenchResult) -> str:
     if result.config.get("backend") == "simulator":
         return f"cycles of {result.config['target']}: the same on every machine; grey: MAU paper"
-    facts = result.machine
+    processor = str(result.machine["processor"])
+    if result.bench == "accuracy":  # threads change no word
+        return processor
     grey = result.table("published") and result.bench != "throughput"
     published = "; grey: as published, on other machines" if grey else ""
-    if result.bench == "accuracy":  # threads change no word
-        return str(facts["processor"])
     threads = result.config["threads"]
-    return f"{facts['processor']}, {threads} thread{'' if threads == 1 else 's'}{published}"
+    return f"{processor}, {threads} thread{'' if threads == 1 else 's'}{published}"
