@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from sparsespeech.cli.ladder_table import ladder_table
 from sparsespeech.cli.option_types import AsJson
+from sparsespeech.cli.progress_bar import progress_bar
 from sparsespeech.cli.tables import figures_table, print_line, table_console
 from sparsespeech.errors import CheckpointError, ModelFileError
 from sparsespeech.model_file.lookup import SUFFIX, resolve_model
@@ -198,8 +197,7 @@ def _compress_checkpoint(
             )
         rate = default_learning_rate(checkpoint) if learning_rate is None else learning_rate
         retraining = CodebookRetraining(retrain_steps, rate)
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+    with progress_bar() as progress:
         shared = share_checkpoint(
             checkpoint,
             output,

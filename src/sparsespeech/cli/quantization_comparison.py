@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from sparsespeech.cli.progress_bar import progress_bar
 from sparsespeech.cli.quantization_report import decibel_text
 from sparsespeech.cli.tables import figures_table, table_console
 from sparsespeech.evaluation.bootstrap import paired_difference
@@ -46,8 +45,7 @@ def compare_checkpoints(
     sources = [load_checkpoint(path) for path in checkpoints]
     calibration = read_manifest(manifest, split=split)
     measured = read_manifest(measure_on, split=split if measure_on == manifest else None)[:limit]
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+    with progress_bar() as progress:
         results = [
             compare_choices(
                 source,

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from sparsespeech.cli.option_types import AsJson, SplitOption
+from sparsespeech.cli.progress_bar import progress_bar
 from sparsespeech.cli.quantization_report import (
     activation_table,
     quantization_figures,
@@ -175,8 +174,7 @@ def _convert(
 
     source = load_checkpoint(path)
     precision = checkpoint_precision(source, *bits)
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+    with progress_bar() as progress:
         result = quantize_checkpoint(
             source,
             read_manifest(manifest, split=split),

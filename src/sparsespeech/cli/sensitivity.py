@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from sparsespeech.cli.option_types import AsJson, CheckpointArgument, SplitOption
+from sparsespeech.cli.progress_bar import progress_bar
 from sparsespeech.cli.sparsity_options import (
     LARGEST_SPARSITY,
     StructureOption,
@@ -105,8 +104,7 @@ def run(
     folder = output or _default_folder(source.path)
     file = folder / "sensitivity.json"
     settings = ScanSettings(utterances, seed, wanted, pattern)
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+    with progress_bar(transient=True) as progress:
         scan = suggest_sparsities(source, speech, settings, target, limits, file, progress)
     draw_sensitivity(scan.to_json(), folder / "sensitivity.png")
     if as_json:
