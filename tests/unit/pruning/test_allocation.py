@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparsespeech.errors import SensitivityError
@@ -148,6 +148,7 @@ def test_limits_by_regular_expression() -> None:
     sizes=st.lists(st.integers(1, 10**6), min_size=5, max_size=5),
     target=st.floats(0.0, 0.98),
 )
+@example(losses=[[1.0, 17.999999999999996, 1.0, 0.55411967161786]], sizes=[1] * 5, target=0.75)
 def test_the_total_is_met_and_no_threshold_is_broken(
     losses: list[list[float]], sizes: list[int], target: float
 ) -> None:
@@ -155,7 +156,8 @@ def test_the_total_is_met_and_no_threshold_is_broken(
     found = allocate(curves, 1.0, target, free(*(c.name for c in curves)))
     assert found.total == pytest.approx(target, abs=1e-4)
     for one in curves:
-        most = largest_sparsity(one.increases(1.0), found.loss_increase)
+        # Noise was taken off and added again: a flat curve would show the last bit as a jump.
+        most = largest_sparsity(one.increases(1.0), found.loss_increase * (1 + 1e-12))
         assert found.matrices[one.name] <= most + 1e-4
 
 
